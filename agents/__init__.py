@@ -1,0 +1,1 @@
+"""What plays, and how it is kept on disk."""

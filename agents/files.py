@@ -1,0 +1,105 @@
+"""Files that are written whole or not at all, and trees of tensors on disk without pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+
+Tree = Any
+"""Nested dicts, lists and tuples of tensors, arrays, str, int, float, bool and None."""
+
+
+class UserError(Exception):
+    """Something the user can mend: one sentence that names the file or flag and the fix."""
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: readers and crashes never see half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON that a person can read, atomically."""
+    write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        UserError: the file is not JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not valid JSON ({error}); delete it and run again") from error
+
+
+def pack(tree: Tree) -> bytes:
+    """Turn a tree into one safetensors document."""
+    tensors: dict[str, torch.Tensor] = {}
+
+    def plain(node: Tree) -> Any:
+        if isinstance(node, torch.Tensor | np.ndarray):
+            key = f"{len(tensors)}"
+            tensor = torch.from_numpy(np.array(node)) if isinstance(node, np.ndarray) else node.detach().cpu()
+            tensors[key] = tensor.clone(memory_format=torch.contiguous_format)
+            return {"array" if isinstance(node, np.ndarray) else "tensor": key}
+        if isinstance(node, dict):  # keys need not be text: optimisers number their parameters
+            return {"dict": [[key, plain(value)] for key, value in node.items()]}
+        if isinstance(node, list | tuple):
+            return {type(node).__name__: [plain(value) for value in node]}
+        if isinstance(node, np.generic):
+            return node.item()
+        if node is None or isinstance(node, str | int | float | bool):
+            return node
+        raise TypeError(f"cannot keep a {type(node).__name__} in a checkpoint")
+
+    document = json.dumps(plain(tree))
+    return save(tensors, metadata={"tree": document})
+
+
+def unpack(path: Path) -> Tree:
+    """Read what `pack` made.
+
+    Raises:
+        UserError: the file is cut short or foreign.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+        document = json.loads(metadata["tree"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise UserError(f"{path}: not a whole checkpoint ({error}); delete it to start from the one before") from error
+
+    def full(node: Any) -> Tree:
+        if not isinstance(node, dict):
+            return node
+        ((kind, value),) = node.items()
+        if kind == "tensor":
+            return tensors[value]
+        if kind == "array":
+            return tensors[value].numpy()
+        if kind == "dict":
+            return {key: full(child) for key, child in value}
+        children = [full(child) for child in value]
+        return tuple(children) if kind == "tuple" else children
+
+    return full(document)

@@ -1,0 +1,247 @@
+"""The run folder: where a training run keeps what it is, what it cost, how it went, and how to go on.
+
+A run survives Ctrl-C and `kill -9`: everything is written to a temporary file first and renamed, the last two
+checkpoints are kept, and a lock keeps a second run out. Checkpoints are safetensors plus JSON; nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import signal
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from io import BytesIO, StringIO
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.tensorboard import SummaryWriter
+
+from agents.files import Tree, UserError, pack, read_json, unpack, write_atomically, write_json
+from agents.progress import Progress
+from agents.provenance import provenance
+
+FORMAT = 1  # of the run folder; raise it when older folders can no longer be continued
+CHECKPOINT_SECONDS = 20.0  # between two checkpoints: what `kill -9` can cost at most, plus one tick
+_TRAINING = 1  # keeps training's random streams apart from the judge's, whatever the seeds
+
+
+class Interrupted(Exception):
+    """Ctrl-C, after the checkpoint was written."""
+
+
+@dataclass
+class Ledger:
+    """What learning cost."""
+
+    labels: int = 0
+    """States for which somebody said what to do."""
+    agent_steps: int = 0
+    """Actions taken in the game by whoever gathered the experience."""
+    frames: int = 0
+    """Emulator frames, 4 a step."""
+    rewards_read: int = 0
+    """Steps whose score the learner looked at."""
+    gradient_steps: int = 0
+    samples: int = 0
+    """Observations that went through a gradient step, with repetition."""
+    cpu_seconds: float = 0.0
+    wall_seconds: float = 0.0
+
+
+def require_positive(config: Any, *names: str) -> None:
+    """Raise `UserError` for the first named field that is not above zero."""
+    for name in names:
+        if not getattr(config, name) > 0:
+            flag = name.replace("_", "-")
+            raise UserError(f"--{flag} must be positive, got {getattr(config, name)}; give a number above 0")
+
+
+class Run:
+    """One training run and its folder. Use it as a context: entering locks the folder, leaving releases it.
+
+    Args:
+        folder: `runs/<profile>/<paradigm>/seed_<n>`.
+        paradigm: the module's name.
+        config: the paradigm's frozen dataclass. A folder that holds another config is refused.
+        seed: the training seed.
+        device: `cpu` or `cuda`.
+    """
+
+    def __init__(self, folder: Path, paradigm: str, config: Any, seed: int, device: torch.device) -> None:
+        self.folder, self.paradigm, self.config, self.seed, self.device = folder, paradigm, config, seed, device
+        self.ledger = Ledger()
+        self._rows: list[dict[str, float]] = []
+        self._interrupted = False
+
+    # -- the folder ----------------------------------------------------------------------------------------------
+
+    def __enter__(self) -> Run:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.folder / ".lock").open("a")
+        except OSError as error:
+            raise UserError(
+                f"{self.folder}: cannot write there ({error.strerror}); choose another --runs folder"
+            ) from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"{self.folder}: another run is using this folder; wait for it or end it first") from error
+        self._identify()
+        self._clock, self._cpu_clock = time.perf_counter(), time.process_time()
+        self._last_checkpoint = self._clock
+        self.progress = Progress(f"{self.paradigm}, seed {self.seed}")
+        self._writer = SummaryWriter(str(self.folder / "tensorboard"), flush_secs=30)
+        self._previous_handler = signal.signal(signal.SIGINT, self._on_interrupt)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        signal.signal(signal.SIGINT, self._previous_handler)
+        self.progress.close()
+        self._writer.close()
+        self._lock.close()
+
+    def _identify(self) -> None:
+        identity = {
+            "paradigm": self.paradigm,
+            "seed": self.seed,
+            "format": FORMAT,
+            "config": asdict(self.config),
+        }
+        path = self.folder / "config.json"
+        if path.exists():
+            found = read_json(path)
+            if found != json.loads(json.dumps(identity)):
+                raise UserError(f"{path}: this folder holds a run with {_difference(found, identity)}; "
+                                "move or delete the folder, or choose another --runs folder")  # fmt: skip
+        else:
+            write_json(path, identity)
+            write_json(self.folder / "provenance.json", provenance(self.device))
+
+    def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self._interrupted:  # a second Ctrl-C does not wait for the checkpoint
+            raise KeyboardInterrupt
+        self._interrupted = True
+
+    # -- randomness ----------------------------------------------------------------------------------------------
+
+    def stream(self, name: str) -> np.random.SeedSequence:
+        """Return the stream of this training seed that goes by `name`: the same one at every call."""
+        return np.random.SeedSequence([_TRAINING, self.seed, zlib.crc32(name.encode())])
+
+    # -- what it costs and how it goes -----------------------------------------------------------------------------
+
+    def _tell_time(self) -> None:
+        now, cpu_now = time.perf_counter(), time.process_time()
+        self.ledger.wall_seconds += now - self._clock
+        self.ledger.cpu_seconds += cpu_now - self._cpu_clock
+        self._clock, self._cpu_clock = now, cpu_now
+
+    def log(self, **metrics: float) -> None:
+        """Add a row to `metrics.csv` and to TensorBoard, stamped with the ledger's steps, frames and time."""
+        self._tell_time()
+        stamp = {
+            "agent_steps": self.ledger.agent_steps,
+            "frames": self.ledger.frames,
+            "gradient_steps": self.ledger.gradient_steps,
+            "wall_seconds": round(self.ledger.wall_seconds, 2),
+        }
+        self._rows.append({**stamp, **{name: float(value) for name, value in metrics.items()}})
+        step = max(self.ledger.agent_steps, 1)
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, step)
+        columns = list(dict.fromkeys(name for row in self._rows for name in row))
+        text = StringIO()
+        lines = csv.DictWriter(text, columns, lineterminator="\n")
+        lines.writeheader()
+        lines.writerows(self._rows)
+        write_atomically(self.folder / "metrics.csv", text.getvalue().encode())
+        write_json(self.folder / "ledger.json", asdict(self.ledger))
+
+    def tick(self, done: float, total: float, note: str, state: Callable[[], Tree]) -> None:
+        """Move the progress bar, and write a checkpoint when one is due.
+
+        Call it at every point from which `state` could go on, at least every few seconds.
+
+        Raises:
+            Interrupted: Ctrl-C was pressed; the checkpoint is written.
+        """
+        self.progress.show(done, total, note)
+        if self._interrupted or time.perf_counter() - self._last_checkpoint > CHECKPOINT_SECONDS:
+            self.checkpoint(state())
+        if self._interrupted:
+            raise Interrupted
+
+    # -- what outlives the process -------------------------------------------------------------------------------
+
+    def checkpoint(self, state: Tree) -> None:
+        """Write a checkpoint now; the last two are kept."""
+        self._tell_time()
+        self._last_checkpoint = time.perf_counter()
+        kept = self._checkpoints()
+        number = 1 + (int(kept[-1].stem) if kept else 0)
+        content = pack({"state": state, "ledger": asdict(self.ledger), "rows": self._rows})
+        write_atomically(self.folder / "checkpoints" / f"{number:06d}.safetensors", content)
+        for old in kept[:-1]:
+            old.unlink()
+
+    def _checkpoints(self) -> list[Path]:
+        return sorted((self.folder / "checkpoints").glob("[0-9]*.safetensors"))
+
+    def restore(self) -> Tree | None:
+        """Return the newest checkpoint that can be read, and take its ledger and metrics; None where there is none."""
+        for path in reversed(self._checkpoints()):
+            try:
+                kept = unpack(path)
+                self.ledger = Ledger(**kept["ledger"])
+                self._rows = list(kept["rows"])
+            except (UserError, KeyError, TypeError) as error:
+                self.progress.say(f"{path} cannot be read ({error}); falling back to the checkpoint before it")
+                path.unlink()
+                continue
+            self._clock, self._cpu_clock = time.perf_counter(), time.process_time()
+            self.progress.say(f"resuming {self.folder} after {self.ledger.wall_seconds:.0f} s of training")
+            return kept["state"]
+        return None
+
+    def save_arrays(self, name: str, **arrays: npt.NDArray[Any]) -> None:
+        """Keep bulk data once, compressed, so that checkpoints need not repeat it."""
+        buffer = BytesIO()
+        np.savez_compressed(buffer, allow_pickle=False, **arrays)
+        write_atomically(self.folder / "checkpoints" / f"{name}.npz", buffer.getvalue())
+
+    def load_arrays(self, name: str) -> dict[str, npt.NDArray[Any]] | None:
+        """Return what `save_arrays` kept under `name`, or None if it is missing or cannot be read."""
+        path = self.folder / "checkpoints" / f"{name}.npz"
+        if not path.exists():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return {key: arrays[key] for key in arrays.files}
+        except Exception as error:  # zipfile, zlib and numpy each raise their own
+            self.progress.say(f"{path} cannot be read ({error}); gathering it again")
+            path.unlink()
+            return None
+
+
+def _difference(found: Any, wanted: dict[str, Any]) -> str:
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        return "another version's format"
+    for name in ("paradigm", "seed"):
+        if found.get(name) != wanted[name]:
+            return f"{name} {found.get(name)!r} instead of {wanted[name]!r}"
+    old, new = found.get("config") or {}, wanted["config"]
+    changed = [
+        f"{k} = {old.get(k)!r} instead of {new.get(k)!r}" for k in sorted({*old, *new}) if old.get(k) != new.get(k)
+    ]
+    return "; ".join(changed) or "other contents"

@@ -1,0 +1,1 @@
+"""The game: one Breakout, one observation, for everybody."""

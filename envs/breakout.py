@@ -1,0 +1,311 @@
+"""Atari Breakout as every learner, judge and camera here sees it.
+
+Two paths lead to the same picture:
+
+- `Game`: one plain game on an `ALEInterface`, with RAM and colour screen at hand (labels, judging, film);
+- `BreakoutVecEnv`: many games on ale-py's native vector environment, behind stable-baselines3's `VecEnv`
+  (exploration and training at full speed).
+
+Both give bit-identical observations for the same seed and actions; `tests/envs/test_breakout.py` holds that
+over whole games.
+
+Preprocessing follows Mnih et al. (2015), "Human-level control through deep reinforcement learning": grey,
+an action lasts 4 frames, pixel-wise maximum of the last two, 84 x 84, the last 4 pictures stacked, up to 30
+no-ops at the start. Sticky actions follow Machado et al. (2018), "Revisiting the Arcade Learning Environment".
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cv2
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from ale_py import ALEInterface, LoggerMode, roms
+from ale_py.vector_env import AtariVectorEnv
+from gymnasium.vector import AutoresetMode
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
+
+NOOP, FIRE, RIGHT, LEFT = range(4)  # ALE's minimal action set, in ALE's order
+ALL_ACTIONS = (NOOP, FIRE, RIGHT, LEFT)
+LEARNT_ACTIONS = (NOOP, RIGHT, LEFT)  # FIRE is pressed for every agent alike, so nobody need learn it
+ACTION_NAMES = ("noop", "fire", "right", "left")
+
+FRAME_SKIP = 4  # emulator frames per agent step
+STACK = 4  # pictures per observation, oldest first
+SIDE = 84  # pixels
+MAX_FRAMES = 108_000  # emulator frames: 30 minutes of play
+LIVES = 5
+OBSERVATION_SHAPE = (STACK, SIDE, SIDE)
+FIRST_WALL, BOTH_WALLS = 432, 864  # points; the second is the most that the game holds
+
+# Rows of an 84 x 84 picture between the score's digits (y < 32 of 210) and the paddle's top (y = 189).
+_FLIGHT = slice(13, 76)
+
+Bytes = npt.NDArray[np.uint8]
+Actions = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a game is made random. A score means nothing without it."""
+
+    name: str
+    sticky: float  # probability, each frame, that the console repeats the previous action
+
+
+CLASSIC = Protocol("classic", 0.0)  # the published PPO and DQN tables
+STICKY = Protocol("sticky", 0.25)  # Machado et al. 2018, ALE/Breakout-v5
+PROTOCOLS = {protocol.name: protocol for protocol in (CLASSIC, STICKY)}
+
+
+def ball_must_be_served(observation: Bytes) -> Mask:
+    """Tell where FIRE is due: nothing moved above the paddle between the last two pictures.
+
+    A ball in play always moves, so this needs neither RAM nor memory, and works inside anybody's environment.
+
+    Args:
+        observation: `(..., 4, 84, 84)` uint8.
+
+    Returns:
+        `(...)` bool.
+    """
+    still = observation[..., -1, _FLIGHT, :] == observation[..., -2, _FLIGHT, :]
+    return np.asarray(still.all(axis=(-2, -1)))
+
+
+def game_seeds(root: np.random.SeedSequence, count: int, *, judge: bool = False) -> list[int]:
+    """Return `count` seeds for ALE (31 bits), each from a child stream of `root` of its own.
+
+    The judge's are odd and all others even, so no game that is judged was ever learnt from or chosen by.
+    """
+    return [int(child.generate_state(1)[0] >> 2 << 1) | judge for child in root.spawn(count)]
+
+
+class Game:
+    """One game of Breakout, with everything about it in the open.
+
+    Args:
+        seed: decides the no-op start and, under `sticky`, which actions are repeated.
+        protocol: `CLASSIC` or `STICKY`.
+
+    Attributes:
+        observation: `(4, 84, 84)` uint8, oldest picture first; a new array each step.
+        score: the game's own points so far, unclipped.
+        lives: 5 to 0.
+        steps: agent steps taken.
+        action: the action that the last step really took (FIRE where the ball had to be served).
+        over, truncated: the game has ended; it ended by the frame cap.
+    """
+
+    def __init__(self, seed: int, protocol: Protocol) -> None:
+        if seed < 0 or seed >= 2**31:
+            raise ValueError(f"a game's seed must lie in [0, 2**31), got {seed}")
+        self.seed, self.protocol = seed, protocol
+        ALEInterface.setLoggerMode(LoggerMode.Error)
+        self.ale = ALEInterface()
+        self.ale.setFloat("repeat_action_probability", protocol.sticky)
+        self.ale.setInt("random_seed", seed)
+        rom = roms.get_rom_path("breakout")
+        assert rom is not None, "ale-py ships this cartridge"
+        self.ale.loadROM(rom)
+        self._action_set = self.ale.getMinimalActionSet()
+        self.ale.reset_game()
+        # As the native environment does it: FIRE first, then the no-ops that are left.
+        for action in [FIRE] + [NOOP] * (_start_frames(seed) - 1):
+            self.ale.act(self._action_set[action])
+        self.score, self.steps, self.frames, self.action = 0, 0, 0, NOOP
+        self.lives = self.ale.lives()
+        self.over = self.truncated = False
+        screen = self.ale.getScreenGrayscale()
+        self._raw = [screen, np.zeros_like(screen)]
+        self.observation: Bytes = np.zeros(OBSERVATION_SHAPE, np.uint8)
+        self._push_picture()
+
+    def step(self, action: int) -> float:
+        """Take `action` for 4 frames, or FIRE where the ball has to be served; return the points won."""
+        if self.over:
+            raise RuntimeError("this game is over; make a new Game")
+        if action not in ALL_ACTIONS:
+            raise ValueError(f"action must be one of {ALL_ACTIONS}, got {action}")
+        self.action = FIRE if ball_must_be_served(self.observation) else int(action)
+        reward = 0.0
+        for frames_left in range(FRAME_SKIP, 0, -1):
+            reward += self.ale.act(self._action_set[self.action])
+            self.frames += 1
+            finished = self.ale.game_over()
+            self.truncated = not finished and self.frames >= MAX_FRAMES
+            self.over = finished or self.truncated
+            if self.over:
+                break
+            if frames_left <= 2:
+                self._raw[frames_left - 1] = self.ale.getScreenGrayscale()
+        self._push_picture()
+        self.steps += 1
+        self.score += int(reward)
+        self.lives = self.ale.lives()
+        return reward
+
+    def _push_picture(self) -> None:
+        # The maximum stays in the first buffer: on the frame that ends a game the native path reuses it.
+        self._raw[0] = np.maximum(self._raw[0], self._raw[1])
+        picture = cv2.resize(self._raw[0], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+        self.observation = np.concatenate([self.observation[1:], picture[None]])
+
+    @property
+    def ram(self) -> Bytes:
+        """`(128,)` uint8. For the demonstrator and for probes, never for a learner."""
+        return self.ale.getRAM()
+
+    @property
+    def screen(self) -> Bytes:
+        """`(210, 160, 3)` uint8, RGB: the last frame as a person sees it."""
+        return self.ale.getScreenRGB()
+
+
+@lru_cache(maxsize=4096)
+def _start_frames(seed: int) -> int:
+    """Frames before the first observation for this seed, as the native environment draws them (1 to 29)."""
+    _, info = _single_native().reset(seed=np.array([seed]))
+    return int(info["episode_frame_number"][0])
+
+
+@lru_cache(maxsize=1)
+def _single_native() -> AtariVectorEnv:
+    return _native(1, CLASSIC, threads=1)
+
+
+def _native(num_envs: int, protocol: Protocol, threads: int) -> AtariVectorEnv:
+    return AtariVectorEnv(
+        "breakout",
+        num_envs,
+        num_threads=threads,
+        repeat_action_probability=protocol.sticky,
+        max_num_frames_per_episode=MAX_FRAMES,
+        noop_max=30,
+        use_fire_reset=True,
+        reward_clipping=False,  # the default loses the score
+        autoreset_mode=AutoresetMode.SAME_STEP,
+    )
+
+
+class BreakoutVecEnv(VecEnv):
+    """Many games at once on the native vector environment, behind stable-baselines3's `VecEnv`.
+
+    Args:
+        num_envs: games side by side.
+        seed: each slot draws all its games from a stream of its own, spawned from this.
+        protocol: `CLASSIC` or `STICKY`.
+        actions: what the learner's action indices mean; `LEARNT_ACTIONS` leaves FIRE out.
+        clip_rewards: give the learner the sign of the points, as published agents have it. The score stays whole.
+        life_loss_ends: report a lost life as `done` while the game goes on.
+        threads: for the emulators.
+
+    Each `info` holds `lives`; where a game ended also `episode` (`r`: the unclipped score, `l`: agent steps),
+    `terminal_observation` and `TimeLimit.truncated`, as stable-baselines3 expects them. With `life_loss_ends` a
+    `done` without `episode` is a lost life; the observation that follows belongs to the same game.
+
+    Attributes:
+        observation: `(num_envs, 4, 84, 84)` uint8, the current one.
+        seeds: `(num_envs,)` int64, ALE's seed of each slot: the first game of slot i is `Game(seeds[i], protocol)`.
+        taken: `(num_envs,)` int64, the action that the last step really took (FIRE where a ball had to be served).
+        served: `(num_envs,)` bool, where that was FIRE on the adapter's account.
+        life_lost: `(num_envs,)` bool, where the last step cost a life.
+        points: `(num_envs,)` float32, what the last step won, unclipped.
+    """
+
+    render_mode = None
+
+    def __init__(
+        self,
+        num_envs: int,
+        seed: int | np.random.SeedSequence,
+        protocol: Protocol,
+        *,
+        actions: Sequence[int] = ALL_ACTIONS,
+        clip_rewards: bool = False,
+        life_loss_ends: bool = False,
+        threads: int = 2,
+    ) -> None:
+        super().__init__(
+            num_envs,
+            gym.spaces.Box(0, 255, OBSERVATION_SHAPE, np.uint8),
+            gym.spaces.Discrete(len(actions)),
+        )
+        self.protocol, self.clip_rewards, self.life_loss_ends = protocol, clip_rewards, life_loss_ends
+        self._meaning = np.asarray(actions, np.int64)
+        self.num_actions = len(actions)
+        self._native = _native(num_envs, protocol, threads)
+        root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+        self.seeds = np.array(game_seeds(root, num_envs))
+        self.observation: Bytes = np.zeros((num_envs, *OBSERVATION_SHAPE), np.uint8)
+        self._lives = np.full(num_envs, LIVES)
+        self._score = np.zeros(num_envs, np.int64)
+        self._steps = np.zeros(num_envs, np.int64)
+        self.taken: Actions = np.zeros(num_envs, np.int64)
+        self.served: Mask = np.zeros(num_envs, np.bool_)
+        self.life_lost: Mask = np.zeros(num_envs, np.bool_)
+        self.points = np.zeros(num_envs, np.float32)
+        self._seeded = False
+
+    def reset(self) -> Bytes:
+        """Start a new game in every slot. Returns `(num_envs, 4, 84, 84)` uint8."""
+        # Seeding reloads the cartridge (90 ms a slot): once, then the slots' streams run on.
+        self.observation, info = self._native.reset(seed=None if self._seeded else self.seeds)
+        self._seeded = True
+        self._lives = info["lives"].astype(np.int64)
+        self._score[:] = self._steps[:] = 0
+        return self.observation
+
+    def step_async(self, actions: npt.NDArray[Any]) -> None:
+        self.served = ball_must_be_served(self.observation)
+        self.taken = np.where(self.served, FIRE, self._meaning[actions])
+        self._native.send(self.taken)
+
+    def step_wait(self) -> VecEnvStepReturn:
+        self.observation, points, terminated, truncated, info = self._native.recv()
+        over = terminated | truncated
+        lives = info["lives"].astype(np.int64)  # where a game ended: those of the next one
+        self.points = points.astype(np.float32)
+        self.life_lost = (lives < self._lives) | terminated
+        self._lives = lives
+        self._score += points.astype(np.int64)
+        self._steps += 1
+        infos: list[dict[str, Any]] = [{"lives": n} for n in lives.tolist()]
+        for i in np.flatnonzero(over):
+            infos[i] |= {
+                "episode": {"r": float(self._score[i]), "l": int(self._steps[i]), "t": time.time()},
+                "terminal_observation": info["final_obs"][i].copy(),
+                "TimeLimit.truncated": bool(truncated[i]),
+            }
+            self._score[i] = self._steps[i] = 0
+        rewards = np.sign(self.points) if self.clip_rewards else self.points.copy()
+        done = over | self.life_lost if self.life_loss_ends else over
+        return self.observation, rewards, done, infos
+
+    def close(self) -> None:
+        """Stop the emulators' threads."""
+        self._native.close()
+
+    # What else stable-baselines3 asks of a VecEnv. The games live in native code: there are no Python
+    # environments behind the slots whose attributes or methods could be reached.
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        return [getattr(self, attr_name)] * len(list(self._get_indices(indices)))
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        raise NotImplementedError("the games run in native code; make a new BreakoutVecEnv instead")
+
+    def env_method(self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any) -> list[Any]:
+        raise NotImplementedError("the games run in native code and have no Python methods")
+
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
+        return [False] * len(list(self._get_indices(indices)))

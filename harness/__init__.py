@@ -1,0 +1,1 @@
+"""What ties games, learners and judge together: the command line, the profiles, the comparison."""

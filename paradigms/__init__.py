@@ -1,0 +1,1 @@
+"""What learns: three modules of one shape, each a `Config` and a `train(config, run) -> Agent`."""
