@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from envs.breakout import OBSERVATION_SHAPE, SIDE, STACK
 
@@ -60,10 +61,15 @@ class Encoder(nn.Module):
 
     def forward(self, observation: Tensor) -> Encoding:
         """`(B, 4, 84, 84)` uint8 -> feature maps and features `(B, D)`."""
-        x = observation.to(self.linear.weight.dtype, memory_format=torch.channels_last) / 255
+        autocast = torch.is_autocast_enabled(observation.device.type)
+        dtype = torch.get_autocast_dtype(observation.device.type) if autocast else self.linear.weight.dtype
+        # A byte is exact even in bfloat16. Dividing the first weights by 255 instead of every pixel saves a third.
+        x = observation.contiguous(memory_format=torch.channels_last).to(dtype)
         maps = []
-        for convolution in self.convolutions:
-            x = torch.relu(convolution(x))
+        for i, convolution in enumerate(self.convolutions):
+            assert isinstance(convolution, nn.Conv2d)
+            weight = convolution.weight / 255 if i == 0 else convolution.weight
+            x = torch.relu(functional.conv2d(x, weight, convolution.bias, convolution.stride))
             maps.append(x)
         return Encoding(tuple(maps), self.linear(x.flatten(1)))
 
