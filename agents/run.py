@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import fcntl
 import json
+import os
 import signal
 import time
 import zlib
@@ -24,6 +25,7 @@ import numpy.typing as npt
 import torch
 from torch.utils.tensorboard import SummaryWriter
 
+from agents.agent import Agent
 from agents.files import Tree, UserError, pack, read_json, unpack, write_atomically, write_json
 from agents.progress import Progress
 from agents.provenance import provenance
@@ -96,7 +98,7 @@ class Run:
         except OSError as error:
             raise UserError(f"{self.folder}: another run is using this folder; wait for it or end it first") from error
         self._identify()
-        self._clock, self._cpu_clock = time.perf_counter(), time.process_time()
+        self._clock, self._cpu_clock = time.perf_counter(), _cpu_seconds()
         self._last_checkpoint = self._clock
         self.progress = Progress(f"{self.paradigm}, seed {self.seed}")
         self._writer = SummaryWriter(str(self.folder / "tensorboard"), flush_secs=30)
@@ -133,6 +135,14 @@ class Run:
             raise KeyboardInterrupt
         self._interrupted = True
 
+    def finish(self, agent: Agent, path: Path) -> None:
+        """Write the last ledger and the agent with its record; the file's presence says that the run is done."""
+        self._tell_time()
+        write_json(self.folder / "ledger.json", asdict(self.ledger))
+        agent.facts = {"seed": self.seed, "config": asdict(self.config), "ledger": asdict(self.ledger)}
+        agent.facts["provenance"] = read_json(self.folder / "provenance.json")
+        agent.save(path)
+
     # -- randomness ----------------------------------------------------------------------------------------------
 
     def stream(self, name: str) -> np.random.SeedSequence:
@@ -142,7 +152,7 @@ class Run:
     # -- what it costs and how it goes -----------------------------------------------------------------------------
 
     def _tell_time(self) -> None:
-        now, cpu_now = time.perf_counter(), time.process_time()
+        now, cpu_now = time.perf_counter(), _cpu_seconds()
         self.ledger.wall_seconds += now - self._clock
         self.ledger.cpu_seconds += cpu_now - self._cpu_clock
         self._clock, self._cpu_clock = now, cpu_now
@@ -209,7 +219,7 @@ class Run:
                 self.progress.say(f"{path} cannot be read ({error}); falling back to the checkpoint before it")
                 path.unlink()
                 continue
-            self._clock, self._cpu_clock = time.perf_counter(), time.process_time()
+            self._clock, self._cpu_clock = time.perf_counter(), _cpu_seconds()
             self.progress.say(f"resuming {self.folder} after {self.ledger.wall_seconds:.0f} s of training")
             return kept["state"]
         return None
@@ -232,6 +242,12 @@ class Run:
             self.progress.say(f"{path} cannot be read ({error}); gathering it again")
             path.unlink()
             return None
+
+
+def _cpu_seconds() -> float:
+    """Of this process, its threads, and its ended children."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
 
 
 def _difference(found: Any, wanted: dict[str, Any]) -> str:

@@ -1,0 +1,58 @@
+# Everything a user runs. Variables: PROFILE=smoke|quick|standard|full  SEEDS="0 1 2"  DEVICE=auto|cpu|cuda  RUNS=runs
+PYTHON  ?= python3
+PROFILE ?= quick
+SEEDS   ?= 0
+DEVICE  ?= auto
+RUNS    ?= runs
+VENV    := .venv
+BREAKOUT := $(VENV)/bin/breakout
+TRAIN   = for seed in $(SEEDS); do $(BREAKOUT) train $@ --profile $(PROFILE) --seed $$seed --device $(DEVICE) --runs $(RUNS) || exit $$?; done
+
+.PHONY: help setup compare supervised unsupervised reinforcement evaluate replay report watch test check bench clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@echo '  variables:  PROFILE=$(PROFILE) SEEDS="$(SEEDS)" DEVICE=$(DEVICE) RUNS=$(RUNS)'
+
+setup: $(VENV)/.ready ## create .venv and install the pinned dependencies
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; point PYTHON at one: make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+compare: setup ## train all three, judge, film, report (resumes where it was stopped)
+	@$(BREAKOUT) compare --profile $(PROFILE) --seeds $(SEEDS) --device $(DEVICE) --runs $(RUNS)
+
+supervised: setup ## learn from the demonstrator's labels
+	@$(TRAIN)
+unsupervised: setup ## learn from unlabelled exploration
+	@$(TRAIN)
+reinforcement: setup ## learn from the score
+	@$(TRAIN)
+
+evaluate: setup ## judge what has been trained, and the random policy and the demonstrator
+	@$(BREAKOUT) judge --profile $(PROFILE) --seeds $(SEEDS) --device $(DEVICE) --runs $(RUNS)
+replay: setup ## film what has been trained
+	@$(BREAKOUT) film --profile $(PROFILE) --seeds $(SEEDS) --device $(DEVICE) --runs $(RUNS)
+report: setup ## write the report from what is there
+	@$(BREAKOUT) report $(RUNS)/$(PROFILE)
+watch: report ## show where to open the report
+	@$(PYTHON) -m webbrowser "file://$(abspath $(RUNS)/$(PROFILE)/report/index.html)" || true
+
+test: setup ## run the tests
+	@$(VENV)/bin/python -m pytest
+check: setup ## format, lint, types, arrows between packages, unused and undeclared things
+	@$(VENV)/bin/ruff format --check .
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/mypy
+	@$(VENV)/bin/lint-imports
+	@$(VENV)/bin/deptry .
+	@$(VENV)/bin/vulture
+bench: setup ## measure this machine: the game, the encoder, our PPO beside stock
+	@$(BREAKOUT) bench
+
+clean: ## remove runs of PROFILE (asks first)
+	@printf 'Delete $(RUNS)/$(PROFILE) with everything trained there? [y/N] '; read answer; [ "$$answer" = y ] && rm -rf '$(RUNS)/$(PROFILE)' || echo kept

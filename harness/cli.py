@@ -1,0 +1,281 @@
+"""The `breakout` command. Mistakes of the user end with exit code 2 and one line; Ctrl-C with 130 and nothing lost."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import re
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import torch
+import tyro
+from evaluation.report import write_report
+from rich.console import Console
+
+from agents.files import UserError
+from agents.run import Interrupted
+from evaluation.evaluate import evaluate
+from evaluation.replay import film, take_from
+from harness import bench
+from harness.compare import compare, film_all, judge_all, score_table, train
+from harness.profiles import PARADIGMS, Arm, profile_named
+from paradigms import reinforcement, supervised, unsupervised
+
+ProtocolName = Literal["classic", "sticky"]
+Parsed = TypeVar("Parsed")
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class Common:
+    """What every stage of a comparison is told."""
+
+    profile: str = "quick"
+    """How much of everything: smoke (a few minutes in all), quick (about 5 minutes each on 2 cores), standard (at most
+    2 hours each on 2 cores) or full (a GPU, or a night)."""
+    device: str = "auto"
+    """Where networks compute: auto (cuda if there is one), cpu or cuda."""
+    runs: Path = Path("runs")
+    """Folder that holds the run folders."""
+
+
+@dataclass(frozen=True)
+class Stage(Common):
+    """What a stage over several training seeds is told."""
+
+    seeds: tuple[int, ...] = (0,)
+    """Training seeds, one or several."""
+
+
+@dataclass(frozen=True)
+class Training(Common, Generic[Config]):
+    """What one training run is told; the paradigm's own numbers follow, with the profile's as defaults."""
+
+    config: Annotated[Config, tyro.conf.OmitArgPrefixes] = tyro.MISSING
+    seed: int = 0
+    """The training seed."""
+
+
+TRAINING: dict[str, Any] = {
+    "supervised": Training[supervised.Config],
+    "unsupervised": Training[unsupervised.Config],
+    "reinforcement": Training[reinforcement.Config],
+}
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Judge an agent over full games on the judge's own seeds."""
+
+    agent: tyro.conf.Positional[str]
+    """An agent file, or `random`, or `demonstrator`."""
+    games: int = 30
+    """How many games."""
+    protocol: ProtocolName = "classic"
+    """classic (no sticky actions) or sticky (each frame repeats the last action with probability 0.25)."""
+    seed: int = 1000
+    """The judge's seed; decides the games."""
+    sampled: bool = False
+    """Draw actions from the agent's distribution instead of taking the best."""
+    workers: int = 2
+    """Processes; they change the time and not the result."""
+    device: str = "auto"
+    """Where networks compute: auto, cpu or cuda."""
+    json: Path | None = None
+    """Write the result into this file, or merge it in."""
+
+
+@dataclass(frozen=True)
+class Filming:
+    """Film the middle one of an agent's games; several agents side by side."""
+
+    agents: tyro.conf.Positional[tuple[str, ...]]
+    """Agent files, or `random`, or `demonstrator`."""
+    out: Path = Path("replay.mp4")
+    """The film, H.264 in an .mp4; what was judged is kept beside it."""
+    games: int = 5
+    """Games per agent, of which the middle one is filmed."""
+    protocol: ProtocolName = "classic"
+    """classic or sticky."""
+    seed: int = 1000
+    """The judge's seed; decides the games."""
+    seconds: float = 180.0
+    """The longest film, in seconds."""
+
+
+@dataclass(frozen=True)
+class Reporting:
+    """Write the report of what a folder of runs holds."""
+
+    runs: tyro.conf.Positional[Path]
+    """A profile's folder, e.g. runs/quick."""
+    single_file: bool = False
+    """Pack the videos into the page, to send it as one file."""
+
+
+def train_command(words: Sequence[str]) -> None:
+    """train one paradigm"""
+    paradigm, flags = (words[0], words[1:]) if words else ("", [])
+    if paradigm in ("--help", "-h"):
+        print(f"usage: breakout train {{{','.join(PARADIGMS)}}} [flags]\n\neach paradigm has its own flags and --help")
+        return
+    if paradigm not in PARADIGMS:
+        raise UserError(f"breakout train {paradigm or '(nothing)'}: choose a paradigm: {', '.join(PARADIGMS)}")
+    config = getattr(profile_named(_flag(flags, "--profile", Common.profile)), paradigm)
+    a = _parse(TRAINING[paradigm], f"train {paradigm}", flags, default=Training(config=config))
+    folder = a.runs / a.profile / paradigm / f"seed_{a.seed}"
+    print(train(Arm(paradigm, a.config), folder, _seed(a.seed), _device(a.device)))
+
+
+def evaluate_command(words: Sequence[str]) -> None:
+    """judge an agent file, `random` or `demonstrator`"""
+    a = _parse(Judging, "evaluate", words)
+    device = _device(a.device).type
+    found = evaluate(a.agent, a.protocol, a.games, a.seed, not a.sampled, a.workers, device, a.json)
+    Console().print(score_table([found]))
+
+
+def replay_command(words: Sequence[str]) -> None:
+    """film agents"""
+    a = _parse(Filming, "replay", words)
+    if not a.agents:
+        raise UserError("breakout replay needs at least one agent: a file, `random` or `demonstrator`")
+    if a.out.suffix != ".mp4":
+        raise UserError(f"--out {a.out}: the film is H.264 in an .mp4; give a name that ends in .mp4")
+    takes = []
+    for number, agent in enumerate(a.agents):
+        judged = a.out.with_suffix(f".{number}.evaluation.json")
+        evaluate(agent, a.protocol, a.games, a.seed, json_path=judged)
+        takes.append(take_from(judged, agent, a.protocol))
+    film(takes, a.out, a.seconds)
+    print(a.out)
+
+
+def report_command(words: Sequence[str]) -> None:
+    """write the report of a folder of runs"""
+    a = _parse(Reporting, "report", words)
+    print(write_report(a.runs, single_file=a.single_file))
+
+
+def compare_command(words: Sequence[str]) -> None:
+    """train all three, judge, film, report"""
+    a = _stage("compare", words)
+    page = compare(profile_named(a.profile), a.runs / a.profile, a.seeds, _device(a.device))
+    print(f"report: {page.resolve().as_uri()}")
+
+
+def judge_command(words: Sequence[str]) -> None:
+    """judge everything that a profile has trained"""
+    a = _stage("judge", words)
+    evaluations = judge_all(profile_named(a.profile), a.runs / a.profile, a.seeds, _device(a.device))
+    Console().print(score_table(evaluations))
+
+
+def film_command(words: Sequence[str]) -> None:
+    """film everything that a profile has judged"""
+    a = _stage("film", words)
+    film_all(profile_named(a.profile), a.runs / a.profile, a.seeds)
+
+
+def bench_command(words: Sequence[str]) -> None:
+    """measure this machine"""
+    _parse(bench.Config, "bench", words)
+    bench.bench()
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
+    "compare": compare_command,
+    "train": train_command,
+    "evaluate": evaluate_command,
+    "replay": replay_command,
+    "report": report_command,
+    "judge": judge_command,
+    "film": film_command,
+    "bench": bench_command,
+}
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run the command line and exit."""
+    command, *rest = list(sys.argv[1:] if words is None else words) or ["--help"]
+    try:
+        if command in ("--help", "-h"):
+            print("usage: breakout COMMAND [--help] [flags]\n")
+            print("\n".join(f"  {name:10} {function.__doc__}" for name, function in COMMANDS.items()))
+        elif command not in COMMANDS:
+            raise UserError(f"breakout {command}: no such command; choose one of {', '.join(COMMANDS)}")
+        else:
+            COMMANDS[command](rest)
+    except UserError as error:
+        _leave(2, f"breakout: {error}")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT):
+            raise
+        where = error.filename or "the disk"
+        _leave(2, f"breakout: {where}: {error.strerror}; make room or choose another folder; finished work is kept")
+    except torch.cuda.OutOfMemoryError:
+        _leave(2, "breakout: the GPU's memory is full; lower --minibatch or --batch, or use --device cpu")
+    except Interrupted:
+        _leave(130, "stopped; everything is kept, and the same command goes on from here")
+    except KeyboardInterrupt:
+        _leave(130, "stopped")
+
+
+def _leave(code: int, message: str) -> None:
+    print(message, file=sys.stderr)
+    sys.exit(code)
+
+
+def _parse(kind: type[Parsed], command: str, words: Sequence[str], default: Parsed | None = None) -> Parsed:
+    """Parse flags by a dataclass; what tyro has to complain of becomes one line."""
+    complaint = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaint):
+            given = {} if default is None else {"default": default}
+            return tyro.cli(kind, prog=f"breakout {command}", args=list(words), **given)  # type: ignore[no-any-return]
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+    text = re.sub(r"\x1b\[[0-9;]*m", "", complaint.getvalue())
+    sentence = " ".join(re.sub(r"[╭╮╰╯─│]", " ", text).split())
+    raise UserError(f"{command}: {sentence or 'the flags cannot be read'}")
+
+
+def _stage(command: str, words: Sequence[str]) -> Stage:
+    a = _parse(Stage, command, words)
+    if not a.seeds:
+        raise UserError("--seeds is empty; give at least one training seed, e.g. --seeds 0")
+    for seed in a.seeds:
+        _seed(seed)
+    return a
+
+
+def _flag(words: Sequence[str], name: str, default: str) -> str:
+    """Read one flag before the others: the profile decides their defaults."""
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == name:
+            return following
+        if word.startswith(f"{name}="):
+            return word.split("=", 1)[1]
+    return default
+
+
+def _seed(seed: int) -> int:
+    if seed < 0:
+        raise UserError(f"--seed {seed}: a seed must be 0 or more")
+    return seed
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name not in ("cpu", "cuda"):
+        raise UserError(f"--device {name}: choose auto, cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: PyTorch finds no CUDA device here; use --device cpu (make: DEVICE=cpu)")
+    return torch.device(name)

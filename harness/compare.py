@@ -1,0 +1,137 @@
+"""The comparison: train, judge, film, report. Each stage skips what is done, so a second call goes on where one stopped.
+
+The stages speak through the run folders on disk and through nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from evaluation.report import write_report
+from rich.console import Console
+from rich.table import Table
+
+from agents.agent import Agent
+from agents.files import UserError
+from agents.run import Run
+from envs.breakout import PROTOCOLS
+from evaluation.evaluate import evaluate
+from evaluation.record import Evaluation
+from evaluation.replay import film, take_from
+from harness.profiles import Arm, Profile
+from paradigms import reinforcement, supervised, unsupervised
+
+JUDGE_SEED = 1000
+FILM_PROTOCOL = "classic"
+CONTROLS = ("random", "demonstrator")
+
+
+def train(arm: Arm, folder: Path, seed: int, device: torch.device) -> Path:
+    """Train one arm in its run folder, or go on with it, or leave it if it is done; return the agent's file."""
+    path = folder / "agent.safetensors"
+    with Run(folder, arm.paradigm, arm.config, seed, device) as run:
+        if path.exists():
+            run.progress.say(f"{folder}: already trained")
+        else:
+            run.finish(_learn(arm, run), path)
+    return path
+
+
+def _learn(arm: Arm, run: Run) -> Agent:
+    config = arm.config
+    if isinstance(config, supervised.Config):
+        return supervised.train(config, run)
+    if isinstance(config, unsupervised.Config):
+        return unsupervised.train(config, run)
+    return reinforcement.train(config, run)
+
+
+def train_all(profile: Profile, root: Path, seeds: Sequence[int], device: torch.device) -> None:
+    """Train every arm with every seed, one after the other."""
+    for seed in seeds:
+        for name, arm in profile.arms().items():
+            train(arm, root / name / f"seed_{seed}", seed, device)
+
+
+def folders(profile: Profile, root: Path, seeds: Sequence[int]) -> dict[Path, str]:
+    """Return who plays in which folder: the controls by name, and every agent that has been trained by its file."""
+    found = {root / name / "seed_0": name for name in CONTROLS}
+    for name in profile.arms():
+        for seed in seeds:
+            agent = root / name / f"seed_{seed}" / "agent.safetensors"
+            if agent.exists():
+                found[agent.parent] = str(agent)
+    return found
+
+
+def judge_all(profile: Profile, root: Path, seeds: Sequence[int], device: torch.device) -> list[Evaluation]:
+    """Judge the controls and every trained agent, both protocols."""
+    evaluations = []
+    for folder, agent in folders(profile, root, seeds).items():
+        games = profile.demonstrator_games if agent == "demonstrator" else profile.games
+        for protocol in PROTOCOLS:
+            evaluations.append(
+                evaluate(
+                    agent,
+                    protocol,
+                    games,
+                    JUDGE_SEED,
+                    workers=os.cpu_count() or 1,
+                    device=device.type,
+                    json_path=folder / "evaluation.json",
+                )
+            )
+    return evaluations
+
+
+def film_all(profile: Profile, root: Path, seeds: Sequence[int]) -> None:
+    """Film every judged agent, and the first seed's all side by side."""
+    takes = []
+    for folder in folders(profile, root, seeds):
+        if not (folder / "evaluation.json").exists():
+            raise UserError(f"{folder}/evaluation.json is missing; run `make evaluate` before `make replay`")
+        name = folder.parent.name if folder.parent.name in CONTROLS else f"{folder.parent.name}, {folder.name}"
+        take = take_from(folder / "evaluation.json", name.replace("_", " "), FILM_PROTOCOL)
+        if not _newer(folder / "replay.mp4", folder / "evaluation.json"):
+            film([take], folder / "replay.mp4", profile.film_seconds)
+        if folder.name == f"seed_{seeds[0]}" or folder.parent.name in CONTROLS:
+            takes.append((take, folder / "evaluation.json"))
+    together = root / "together.mp4"
+    if not all(_newer(together, judged) for _, judged in takes):
+        film([take for take, _ in takes], together, profile.film_seconds)
+
+
+def _newer(made: Path, source: Path) -> bool:
+    return made.exists() and made.stat().st_mtime >= source.stat().st_mtime
+
+
+def compare(profile: Profile, root: Path, seeds: Sequence[int], device: torch.device) -> Path:
+    """Run all stages; return the report's page."""
+    train_all(profile, root, seeds, device)
+    evaluations = judge_all(profile, root, seeds, device)
+    film_all(profile, root, seeds)
+    page = write_report(root)
+    Console().print(score_table(evaluations))
+    return page
+
+
+def score_table(evaluations: Sequence[Evaluation]) -> Table:
+    """Return the scores as a terminal shows them."""
+    table = Table(title="Scores of full games, unclipped")
+    for column in ("agent", "protocol", "mean", "median", "95% interval of the mean", "games", "distinct"):
+        table.add_column(column, justify="left" if column in ("agent", "protocol") else "right")
+    for e in evaluations:
+        low, high = e.summary.ci95
+        table.add_row(
+            e.agent if e.agent in CONTROLS else Path(e.agent).parent.relative_to(Path(e.agent).parents[2]).as_posix(),
+            e.protocol if e.deterministic or e.agent == "random" else f"{e.protocol}, sampled",
+            f"{e.summary.mean:.1f}",
+            f"{e.summary.median:.1f}",
+            f"{low:.1f} to {high:.1f}",
+            str(len(e.games)),
+            str(e.summary.distinct_games),
+        )
+    return table
