@@ -16,6 +16,7 @@ no-ops at the start. Sticky actions follow Machado et al. (2018), "Revisiting th
 
 from __future__ import annotations
 
+import atexit
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -179,6 +180,7 @@ def _start_frames(seed: int) -> int:
 
 @lru_cache(maxsize=1)
 def _single_native() -> AtariVectorEnv:
+    atexit.register(_single_native.cache_clear)  # its binding complains of what is still alive at the very end
     return _native(1, CLASSIC, threads=1)
 
 

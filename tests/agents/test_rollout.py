@@ -1,0 +1,52 @@
+"""Rollouts keep what happened, each picture once."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from agents.policy import RandomPolicy
+from agents.rollout import Rollout, play
+from envs.breakout import CLASSIC, STICKY, BreakoutVecEnv, Game, game_seeds
+
+
+class Recorder(RandomPolicy):
+    """Random, and remembers every observation it was shown."""
+
+    def __init__(self) -> None:
+        super().__init__(0)
+        self.seen: list[np.ndarray] = []
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=True):  # type: ignore[no-untyped-def]
+        self.seen.append(observation.copy())
+        return super().predict(observation, state, episode_start, deterministic)
+
+
+def test_stacks_come_back_exactly_across_game_ends_and_calls() -> None:
+    policy = Recorder()
+    rollout = Rollout(BreakoutVecEnv(4, 0, CLASSIC))
+    parts = [rollout.collect(policy, 150) for _ in range(2)]
+    assert sum(int(part.over.sum()) for part in parts) == len(rollout.scores) > 0
+    shown = np.stack(policy.seen)  # (300, 4, 4, 84, 84)
+    t, n = (axis.ravel() for axis in np.indices((150, 4)))
+    for part, first in zip(parts, (0, 150), strict=True):
+        assert (part.observations(t, n) == shown[t + first, n]).all()
+    assert (parts[0].observations(np.full(4, 150), np.arange(4)) == shown[150]).all()
+
+
+def test_transitions_check_their_shapes() -> None:
+    part = Rollout(BreakoutVecEnv(2, 0, CLASSIC)).collect(RandomPolicy(0), 5)
+    with pytest.raises(ValueError, match="points"):
+        dataclasses.replace(part, points=part.points[:, :1])
+    with pytest.raises(ValueError, match="pictures"):
+        dataclasses.replace(part, pictures=part.pictures[:-1])
+
+
+def test_played_games_can_be_played_again_from_their_records() -> None:
+    seeds = game_seeds(np.random.SeedSequence(3), 3)
+    for record in play(lambda games: RandomPolicy(1), seeds, STICKY):
+        game = Game(record.seed, STICKY)
+        for action in record.actions:
+            game.step(action)
+        assert game.over
+        assert (game.score, game.steps, game.lives) == (record.score, record.steps, record.lives_left)

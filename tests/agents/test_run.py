@@ -1,0 +1,145 @@
+"""A run folder survives what happens to runs."""
+
+import csv
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from agents.files import UserError, pack, read_json, unpack, write_atomically
+from agents.run import Interrupted, Run, require_positive
+
+
+@dataclass(frozen=True)
+class Config:
+    steps: int = 10
+
+
+def open_run(folder: Path, seed: int = 0, steps: int = 10) -> Run:
+    return Run(folder, "supervised", Config(steps), seed, torch.device("cpu"))
+
+
+def test_trees_come_back_as_they_were(tmp_path: Path) -> None:
+    parameter = torch.nn.Parameter(torch.randn(3))
+    optimiser = torch.optim.Adam([parameter])
+    parameter.sum().backward()
+    optimiser.step()
+    generator = np.random.default_rng(4)
+    tree = {
+        "optimiser": optimiser.state_dict(),
+        "generator": generator.bit_generator.state,
+        "plain": [1, 2.5, "x", None, True, (np.arange(3, dtype=np.int16), np.float64(2.0))],
+        "layout": torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
+    }
+    (tmp_path / "tree").write_bytes(pack(tree))
+    again = unpack(tmp_path / "tree")
+    fresh = torch.optim.Adam([torch.nn.Parameter(torch.zeros(3))])
+    fresh.load_state_dict(again["optimiser"])
+    assert torch.equal(fresh.state_dict()["state"][0]["exp_avg"], optimiser.state_dict()["state"][0]["exp_avg"])
+    other = np.random.default_rng()
+    other.bit_generator.state = again["generator"]
+    assert other.random() == generator.random()
+    assert again["plain"][:5] == tree["plain"][:5]
+    assert isinstance(again["plain"][5], tuple)
+    assert again["plain"][5][0].dtype == np.int16
+    assert torch.equal(again["layout"], tree["layout"])
+
+
+def test_the_newest_checkpoint_comes_back_and_a_broken_one_falls_back(tmp_path: Path) -> None:
+    with open_run(tmp_path) as run:
+        assert run.restore() is None
+        for number in (1, 2, 3):
+            run.ledger.agent_steps = 100 * number
+            run.log(score=number)
+            run.checkpoint({"number": number})
+    checkpoints = sorted((tmp_path / "checkpoints").glob("*"))
+    assert len(checkpoints) == 2, "the last two are kept"
+    with open_run(tmp_path) as run:
+        assert run.restore() == {"number": 3}
+        assert run.ledger.agent_steps == 300
+    checkpoints[-1].write_bytes(checkpoints[-1].read_bytes()[:-5])
+    with open_run(tmp_path) as run:
+        assert run.restore() == {"number": 2}
+        run.log(score=2.5)
+    with (tmp_path / "metrics.csv").open() as file:
+        scores = [row["score"] for row in csv.DictReader(file)]
+    assert scores == ["1.0", "2.0", "2.5"], "metrics after the checkpoint that was resumed are taken back"
+
+
+def test_ctrl_c_writes_a_checkpoint_first(tmp_path: Path) -> None:
+    with open_run(tmp_path) as run:
+        run.tick(1, 10, "", lambda: {"done": 1})
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Interrupted):
+            run.tick(2, 10, "", lambda: {"done": 2})
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with open_run(tmp_path) as run:
+        assert run.restore() == {"done": 2}
+
+
+def test_a_folder_is_kept_from_a_second_run_and_from_another_config(tmp_path: Path) -> None:
+    with open_run(tmp_path), pytest.raises(UserError, match="another run is using"), open_run(tmp_path):
+        pass
+    with pytest.raises(UserError, match=r"steps = 10 instead of 11"), open_run(tmp_path, steps=11):
+        pass
+    with pytest.raises(UserError, match="seed 0 instead of 1"), open_run(tmp_path, seed=1):
+        pass
+    identity = tmp_path / "config.json"
+    identity.write_text(identity.read_text().replace('"format": 1', '"format": 7'))
+    with pytest.raises(UserError, match="another version"), open_run(tmp_path):
+        pass
+    identity.write_text("{")
+    with pytest.raises(UserError, match="not valid JSON"), open_run(tmp_path):
+        pass
+
+
+def test_arrays_are_kept_without_pickle(tmp_path: Path) -> None:
+    with open_run(tmp_path) as run:
+        run.save_arrays("round_1", pictures=np.arange(6, dtype=np.uint8))
+        kept = run.load_arrays("round_1")
+        assert kept is not None
+        assert kept["pictures"].tolist() == list(range(6))
+        assert run.load_arrays("round_2") is None
+        path = tmp_path / "checkpoints" / "round_1.npz"
+        path.write_bytes(path.read_bytes()[:40])
+        assert run.load_arrays("round_1") is None
+
+
+def test_streams_have_names_and_differ_between_seeds(tmp_path: Path) -> None:
+    def draw(seed: int, name: str) -> int:
+        return int(open_run(tmp_path, seed).stream(name).generate_state(1)[0])
+
+    assert draw(0, "games") == draw(0, "games")
+    assert len({draw(0, "games"), draw(1, "games"), draw(0, "noise")}) == 3
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "file"
+    write_atomically(path, b"old")
+
+    def full_disk(fd: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_numbers_that_must_be_positive() -> None:
+    require_positive(Config(1), "steps")
+    with pytest.raises(UserError, match="--steps must be positive, got 0"):
+        require_positive(Config(0), "steps")
+
+
+def test_ledger_and_provenance_are_written(tmp_path: Path) -> None:
+    with open_run(tmp_path) as run:
+        run.ledger.frames = 8
+        run.log(score=1.0)
+    assert read_json(tmp_path / "ledger.json")["frames"] == 8
+    assert read_json(tmp_path / "provenance.json")["versions"]["torch"] == torch.__version__

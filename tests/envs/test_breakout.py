@@ -1,0 +1,128 @@
+"""The game is the same game for everybody, whichever path it is played on."""
+
+import numpy as np
+import pytest
+
+from envs.breakout import (
+    CLASSIC,
+    FIRE,
+    LEARNT_ACTIONS,
+    LEFT,
+    NOOP,
+    PROTOCOLS,
+    BreakoutVecEnv,
+    Game,
+    Protocol,
+    ball_must_be_served,
+    game_seeds,
+)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=lambda protocol: protocol.name)
+def test_plain_games_see_bit_for_bit_what_the_native_vector_env_sees(protocol: Protocol) -> None:
+    env = BreakoutVecEnv(3, 11, protocol)
+    observation = env.reset()
+    games = [Game(int(seed), protocol) for seed in env.seeds]
+    generator = np.random.default_rng(0)
+    for n, game in enumerate(games):
+        assert (observation[n] == game.observation).all()
+    while not all(game.over for game in games):
+        actions = generator.integers(0, 4, 3)
+        observation, rewards, dones, infos = env.step(actions)
+        for n, game in enumerate(games):
+            if game.over:
+                continue
+            assert game.step(int(actions[n])) == rewards[n]
+            assert game.action == env.taken[n]
+            assert game.over == dones[n]
+            seen = infos[n].get("terminal_observation", observation[n])  # the last picture of a game included
+            assert (seen == game.observation).all()
+            if game.over:
+                assert (infos[n]["episode"]["r"], infos[n]["episode"]["l"]) == (game.score, game.steps)
+    env.close()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=lambda protocol: protocol.name)
+def test_fire_is_pressed_until_the_ball_flies_and_never_while_it_can_be_caught(protocol: Protocol) -> None:
+    for seed in range(3):
+        game = Game(seed, protocol)
+        waiting = 0
+        while not game.over:
+            ball_y = int(game.ram[101])  # 0: no ball in play
+            served = bool(ball_must_be_served(game.observation))
+            waiting = waiting + 1 if ball_y == 0 else 0
+            assert waiting < 12, "an agent that never presses FIRE must not wait for ever"
+            if served and ball_y:
+                assert ball_y + 9 >= 185, "the ball is still above the paddle's top, yet FIRE replaced the action"
+            game.step(NOOP)
+        assert game.lives == 0
+
+
+def test_learners_rewards_are_clipped_beside_the_whole_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = BreakoutVecEnv(8, 0, CLASSIC, actions=LEARNT_ACTIONS, clip_rewards=True, life_loss_ends=True)
+    env.reset()
+    receive = env._native.recv
+
+    def every_brick_is_worth_four_times_as_much() -> tuple[object, ...]:  # random play rarely meets the dear ones
+        observation, points, *rest = receive()
+        return observation, 4 * points, *rest
+
+    monkeypatch.setattr(env._native, "recv", every_brick_is_worth_four_times_as_much)
+    generator = np.random.default_rng(1)
+    points, lost, most, ended = np.zeros(8), 0, 0.0, 0
+    for _ in range(250):
+        _, rewards, dones, infos = env.step(generator.integers(0, 3, 8))
+        assert set(np.unique(rewards)) <= {0.0, 1.0}
+        assert (rewards == np.sign(env.points)).all()
+        points += env.points
+        lost += int(env.life_lost.sum())
+        most = max(most, env.points.max())
+        assert (dones == env.life_lost).all()
+        for n, info in enumerate(infos):
+            if "episode" in info:
+                ended += 1
+                assert info["episode"]["r"] == points[n]
+                points[n] = 0
+    assert ended > 0
+    assert lost > 4 * ended, "every game has five lives"
+    assert most >= 4
+    env.close()
+
+
+def test_seeds_never_coincide_and_the_judges_are_disjoint_from_training() -> None:
+    root = np.random.SeedSequence(5)
+    training, judge = game_seeds(root, 500), game_seeds(root, 500, judge=True)
+    assert len({*training, *judge}) == 1000
+    assert {seed % 2 for seed in training} == {0}
+    assert {seed % 2 for seed in judge} == {1}
+
+
+def test_a_game_is_its_seed_and_its_actions() -> None:
+    def end(seed: int) -> tuple[int, int]:
+        game, generator = Game(seed, PROTOCOLS["sticky"]), np.random.default_rng(3)
+        while not game.over:
+            game.step(int(generator.integers(0, 4)))
+        return game.score, game.steps
+
+    assert end(7) == end(7)
+    assert len({end(seed) for seed in (7, 8, 9)}) > 1
+
+
+def test_the_frame_cap_truncates(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("envs.breakout.MAX_FRAMES", 40)
+    game = Game(1, CLASSIC)
+    while not game.over:
+        game.step(LEFT)
+    assert (game.truncated, game.frames, game.steps) == (True, 40, 10)
+
+
+def test_wrong_use_is_refused() -> None:
+    with pytest.raises(ValueError, match="seed"):
+        Game(-1, CLASSIC)
+    game = Game(1, CLASSIC)
+    with pytest.raises(ValueError, match="action"):
+        game.step(4)
+    while not game.over:
+        game.step(FIRE)
+    with pytest.raises(RuntimeError, match="over"):
+        game.step(NOOP)
