@@ -1,0 +1,1 @@
+"""What judges: one judge, its statistics, its films and its report."""

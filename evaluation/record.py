@@ -1,0 +1,149 @@
+"""What the judge found, and how it is kept: `evaluation.json`, and the games themselves in `games.npz` beside it.
+
+The second file holds every action of every judged game. A game is its seed and its actions, so whatever was judged
+can be watched or checked again, exactly and without the agent.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.files import UserError, read_json, write_atomically, write_json
+from agents.rollout import GameRecord
+from envs.breakout import BOTH_WALLS, LIVES, PROTOCOLS
+from evaluation.statistics import Summary
+
+
+@dataclass(frozen=True)
+class JudgedGame:
+    """One full game. `score` in points, unclipped; `steps` in agent steps; `truncated` by the frame cap."""
+
+    seed: int
+    score: int
+    steps: int
+    lives_left: int
+    truncated: bool
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.score <= BOTH_WALLS and self.steps > 0 and 0 <= self.lives_left <= LIVES):
+            raise ValueError(f"not a game of Breakout: {self}")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One agent judged under one protocol.
+
+    Attributes:
+        agent: the file as it was given, or `random` or `demonstrator`.
+        training_seed: None where nothing was trained.
+        deterministic: the best action each step (greedy), or draws from the policy (sampled).
+        judge_seed: decides the games' seeds.
+        fingerprint: sha256 of what played (the agent file, or the source of the scripted policy).
+        steps, wall_seconds: what judging cost.
+    """
+
+    agent: str
+    paradigm: str
+    protocol: str
+    training_seed: int | None
+    games: tuple[JudgedGame, ...]
+    summary: Summary
+    deterministic: bool
+    judge_seed: int
+    fingerprint: str
+    steps: int
+    wall_seconds: float
+
+    def __post_init__(self) -> None:
+        if self.protocol not in PROTOCOLS or not self.games:
+            raise ValueError(f"unknown protocol {self.protocol!r} or no games")
+
+    @property
+    def mode(self) -> str:
+        """`greedy` or `sampled`."""
+        return "greedy" if self.deterministic else "sampled"
+
+    @property
+    def key(self) -> str:
+        """What an agent can be judged by at most once: protocol and mode."""
+        return f"{self.protocol}-{self.mode}"
+
+    @property
+    def scores(self) -> list[int]:
+        """Points of each game, `(games,)`."""
+        return [game.score for game in self.games]
+
+
+def read_evaluations(path: Path) -> list[Evaluation]:
+    """Read `evaluation.json`.
+
+    Raises:
+        UserError: the file is not what the judge writes.
+    """
+    content = read_json(path)
+    try:
+        return [_from_plain(entry) for entry in content]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: not an evaluation ({_reason(error)}); delete it and run `breakout evaluate` again"
+        ) from error
+
+
+def write_evaluation(path: Path, evaluation: Evaluation, records: Sequence[GameRecord]) -> None:
+    """Put `evaluation` into `path` and its games into `games.npz` beside it, each atomically.
+
+    Other protocols and modes of the very same agent stay; what an older agent left there goes.
+    """
+    kept: list[Evaluation] = []
+    if path.exists():
+        kept = [
+            e for e in read_evaluations(path) if e.fingerprint == evaluation.fingerprint and e.key != evaluation.key
+        ]
+    actions = {e.key: _read_actions(path)[e.key] for e in kept if e.key in _read_actions(path)}
+    actions[evaluation.key] = np.frombuffer(b"".join(record.actions for record in records), np.uint8)
+    buffer = BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **actions)
+    write_atomically(_games_path(path), buffer.getvalue())
+    write_json(path, [asdict(e) for e in sorted([*kept, evaluation], key=lambda e: e.key)])
+
+
+def read_games(path: Path, evaluation: Evaluation) -> list[GameRecord] | None:
+    """Return the judged games with their actions, or None if `games.npz` does not hold them."""
+    actions = _read_actions(path).get(evaluation.key)
+    lengths = [game.steps for game in evaluation.games]
+    if actions is None or actions.size != sum(lengths):
+        return None
+    pieces = np.split(actions, np.cumsum(lengths)[:-1])
+    return [
+        GameRecord(**asdict(game), actions=piece.tobytes())
+        for game, piece in zip(evaluation.games, pieces, strict=True)
+    ]
+
+
+def _games_path(path: Path) -> Path:
+    return path.with_name("games.npz")
+
+
+def _read_actions(path: Path) -> dict[str, Any]:
+    try:
+        with np.load(_games_path(path), allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # missing or damaged: the games can be played again
+        return {}
+
+
+def _from_plain(entry: dict[str, Any]) -> Evaluation:
+    summary = Summary(**entry["summary"] | {"ci95": tuple(entry["summary"]["ci95"])})
+    games = tuple(JudgedGame(**game) for game in entry["games"])
+    return Evaluation(**entry | {"summary": summary, "games": games})
+
+
+def _reason(error: Exception) -> str:
+    return f"missing {error}" if isinstance(error, KeyError) else str(error)
