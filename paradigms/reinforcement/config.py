@@ -1,0 +1,78 @@
+"""Every number of reinforcement learning."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from agents.encoder import Width
+from agents.files import UserError
+from agents.run import require_positive
+
+
+@dataclass(frozen=True)
+class Config:
+    """What reinforcement learning can be told. The defaults are the quick profile."""
+
+    encoder: Width = "small"
+    """Width of the shared encoder."""
+    steps: int = 450_000
+    """Agent steps in all; rounded up to whole rollouts."""
+    games: int = 16
+    """Games played side by side."""
+    rollout_steps: int = 64
+    """Agent steps of each game between two updates."""
+    epochs: int = 3
+    """Passes over each rollout."""
+    minibatch: int = 256
+    """Samples per gradient step."""
+    learning_rate: float = 7e-4
+    """Adam's step size at the start; it falls linearly to zero."""
+    gamma: float = 0.98
+    """Discount per agent step."""
+    gae_lambda: float = 0.95
+    """Trace decay of the generalised advantage estimate."""
+    clip_range: float = 0.2
+    """How far the probability ratio may move before its gradient is cut."""
+    entropy_weight: float = 0.01
+    """Weight of the entropy bonus, per nat."""
+    value_weight: float = 0.5
+    """Weight of the squared error of the value, per squared clipped point."""
+    gradient_norm: float = 0.5
+    """Longest gradient; longer ones are scaled down."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "steps", "games", "rollout_steps", "epochs", "learning_rate", "clip_range")
+        require_positive(self, "gradient_norm", "gamma", "gae_lambda")
+        for name in ("gamma", "gae_lambda"):
+            if getattr(self, name) > 1:
+                raise UserError(f"--{name.replace('_', '-')} must not exceed 1, got {getattr(self, name)}")
+        for name in ("entropy_weight", "value_weight"):
+            if getattr(self, name) < 0:
+                raise UserError(f"--{name.replace('_', '-')} must not be negative, got {getattr(self, name)}")
+        if not 2 <= self.minibatch <= self.rollout:
+            raise UserError(f"--minibatch must lie between 2 and games x rollout steps = {self.rollout}")
+
+    @property
+    def rollout(self) -> int:
+        """Agent steps in one rollout, over all games."""
+        return self.games * self.rollout_steps
+
+    @property
+    def updates(self) -> int:
+        """Rollouts gathered and learnt from in all."""
+        return math.ceil(self.steps / self.rollout)
+
+
+SMOKE = Config(steps=2_048, games=8, rollout_steps=32, minibatch=128)
+STANDARD = Config(steps=8_000_000, games=32, minibatch=512, gamma=0.99)
+FULL = Config(
+    encoder="nature",
+    steps=10_000_000,
+    games=64,
+    epochs=4,
+    minibatch=1024,
+    learning_rate=5e-4,
+    gamma=0.99,
+    clip_range=0.1,
+)

@@ -1,0 +1,129 @@
+"""Reinforcement learning: from the score, by interaction.
+
+Proximal policy optimisation (PPO; Schulman et al. 2017, arXiv:1707.06347) as stable-baselines3 has it: its policy, its
+way of collecting rollouts, its advantage estimation (GAE; Schulman et al. 2016) and its schedules, on the shared
+encoder and the native vector environment. `ppo.py` holds the network and the update, `rollout.py` the steps it
+learns from and the loss.
+
+What differs from the published Atari recipe (8 games x 128 steps, 4 epochs, minibatch 256, Adam 2.5e-4, gamma 0.99,
+clip 0.1, 10M steps), and why:
+
+1. Mirrored frames: half of every minibatch is flipped, with RIGHT and LEFT exchanged. Breakout is its own mirror
+   image, so each step teaches two states. Without it the learning rate of (5) collapsed.
+2. FIRE is not among the actions; the environment presses it for every agent alike. Steps on which it did so teach the
+   value but not the policy, which did not choose.
+3. Acting and updating overlap, each on half of the cores (Huang et al. 2024, "Cleanba"): rollout k + 1 is gathered with
+   the weights from before update k. The ratio in the loss is taken against the policy that really acted, so the
+   objective stays right; a small network gains nothing from a second thread, but this keeps two busy.
+4. The bytes of a rollout become a tensor once, channels last, and the network runs under bfloat16 where that is faster.
+5. Larger steps for a budget of minutes: 3 epochs, Adam 7e-4, clip 0.2; gamma 0.98 in the quick profile. The learning
+   rate falls linearly to zero over the budget, as published.
+
+Resuming goes on from the last completed update with its weights, optimiser and random states, but with new games.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import asdict
+
+import numpy as np
+import torch
+
+from agents.agent import Agent
+from agents.files import UserError
+from agents.run import Run
+from envs.breakout import CLASSIC, FRAME_SKIP, LEARNT_ACTIONS, BreakoutVecEnv
+from paradigms.reinforcement.config import Config
+from paradigms.reinforcement.ppo import BreakoutPPO
+
+
+def train(config: Config, run: Run) -> Agent:
+    """Learn to play from the score.
+
+    Raises:
+        UserError: the loss is no longer a number; the checkpoint before it stays.
+        Interrupted: Ctrl-C, after a checkpoint.
+    """
+    torch.manual_seed(int(run.stream("weights and actions").generate_state(1)[0]))  # SB3 draws from torch's own
+    state = run.restore()
+    done = 0 if state is None else int(state["update"])
+    stream = run.stream(f"games from update {done}")
+    env = BreakoutVecEnv(
+        config.games, stream, CLASSIC, actions=LEARNT_ACTIONS, clip_rewards=True, life_loss_ends=True, threads=cores()
+    )
+    learner = BreakoutPPO(env, config, np.random.default_rng(run.stream("minibatches")), run.device)
+    if state is not None:
+        learner.restore(state)
+    with half_of_the_threads():
+        for update in overlapped(learner, done, config.updates):
+            count(run, config)
+            if not math.isfinite(learner.health["loss"]):
+                raise UserError(
+                    f"{run.folder}: the loss of update {update} is not a number; lower --learning-rate "
+                    "and train anew elsewhere; the last good checkpoint is kept"
+                )
+            score = learner.score
+            if update % max(1, config.updates // 200) == 0 or update == config.updates:
+                run.log(**learner.health, **({} if math.isnan(score) else {"score": score}))
+            run.tick(update, config.updates, f"score {score:.1f}", lambda update=update: learner.state(update))  # type: ignore[misc]
+    env.close()
+    return learner.agent({"config": asdict(config), "ledger": asdict(run.ledger), "seed": run.seed})
+
+
+def count(run: Run, config: Config) -> None:
+    """Enter one rollout and the update on it into the ledger."""
+    run.ledger.agent_steps += config.rollout
+    run.ledger.frames += config.rollout * FRAME_SKIP
+    run.ledger.rewards_read += config.rollout
+    run.ledger.gradient_steps += config.epochs * math.ceil(config.rollout / config.minibatch)
+    run.ledger.samples += config.epochs * config.rollout
+
+
+def overlapped(learner: BreakoutPPO, done: int, total: int) -> Iterator[int]:
+    """Update `learner` while a copy of it gathers the next rollout; yield the number of updates made so far.
+
+    At every yield both are at rest. In between they share nothing, so a run repeats itself exactly.
+    """
+    _, callback = learner._setup_learn(total, None)
+    env = learner.get_env()
+    assert env is not None
+    actor = copy.copy(learner)
+    actor.policy = copy.deepcopy(learner.policy)
+    actor.rollout_buffer = copy.deepcopy(learner.rollout_buffer)
+    with ThreadPoolExecutor(1) as pool:
+
+        def gather() -> Future[bool]:
+            actor.policy.load_state_dict(learner.policy.state_dict())
+            return pool.submit(actor.collect_rollouts, env, callback, actor.rollout_buffer, actor.n_steps)
+
+        gather().result()
+        for update in range(done, total):
+            learner.rollout_buffer, actor.rollout_buffer = actor.rollout_buffer, learner.rollout_buffer
+            rollout = gather() if update + 1 < total else None
+            learner._update_current_progress_remaining(update, total)
+            learner.train()
+            if rollout:
+                rollout.result()
+            yield update + 1
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def half_of_the_threads() -> Iterator[None]:
+    """Let each of two Python threads compute on half of the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, cores() // 2))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,193 @@
+"""The update is the one on paper, and a run of it can be stopped, continued, saved and played elsewhere."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import ale_py
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import PPO
+from stable_baselines3.common.atari_wrappers import AtariWrapper
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
+from torch.testing import assert_close
+
+from agents.agent import load_agent
+from agents.encoder import mirror
+from agents.files import UserError
+from agents.run import Interrupted, Run
+from envs.breakout import CLASSIC, LEARNT_ACTIONS, BreakoutVecEnv
+from paradigms.reinforcement import Config, train
+from paradigms.reinforcement.ppo import BreakoutPPO
+from paradigms.reinforcement.rollout import Batch, half_mirrored, ppo_loss
+from paradigms.reinforcement.train import overlapped
+
+TINY = Config(steps=6 * 64, games=4, rollout_steps=16, minibatch=32, epochs=2)
+NOOP, RIGHT, LEFT = range(3)  # places in LEARNT_ACTIONS
+
+
+def hand_made() -> Batch:
+    """Four steps; FIRE was pressed on the last."""
+    return Batch(
+        observations=torch.randint(0, 256, (4, 4, 84, 84), dtype=torch.uint8),
+        actions=torch.tensor([NOOP, RIGHT, LEFT, RIGHT]),
+        log_probs=torch.tensor([0.5, 0.25, 0.25, 0.9]).log(),
+        advantages=torch.tensor([1.0, -1.0, 0.0, 50.0]),
+        returns=torch.tensor([1.0, 0.0, 2.0, 3.0]),
+        chosen=torch.tensor([True, True, True, False]),
+    )
+
+
+def test_the_loss_equals_a_hand_calculation() -> None:
+    probabilities = torch.tensor([[0.8, 0.1, 0.1], [0.4, 0.2, 0.4], [0.2, 0.3, 0.5], [0.1, 0.1, 0.8]])
+    values = torch.tensor([0.0, 0.0, 1.0, 1.0])
+    config = replace(TINY, clip_range=0.2, entropy_weight=0.1, value_weight=0.5)
+    loss = ppo_loss(probabilities.log(), values, hand_made(), config)
+    # The advantages of the three chosen steps have mean 0 and standard deviation sqrt(2/3).
+    scale = math.sqrt(3 / 2)
+    # Ratios 1.6, 0.8, 2: the gain of the first is cut at 1.2; at 0.8 the loss of the second is just not cut.
+    policy = -(1.2 * scale - 0.8 * scale + 0.0) / 3
+    value = (1 + 0 + 1 + 4) / 4
+    entropy = -sum(p * math.log(p) for p in (0.8, 0.1, 0.1, 0.4, 0.2, 0.4, 0.2, 0.3, 0.5)) / 3
+    kl = sum(r - 1 - math.log(r) for r in (1.6, 0.8, 2.0)) / 3
+    expected = (policy + 0.5 * value - 0.1 * entropy, policy, value, entropy, kl)
+    assert_close(torch.stack(loss[:5]), torch.tensor(expected), atol=1e-6, rtol=1e-5)
+
+
+def test_steps_that_the_policy_did_not_choose_move_only_the_value() -> None:
+    logits = torch.randn(4, 3, requires_grad=True)
+    values = torch.zeros(4, requires_grad=True)
+    torch.autograd.backward(ppo_loss(logits, values, hand_made(), TINY).total)
+    assert logits.grad is not None
+    assert values.grad is not None
+    assert logits.grad[3].abs().sum() == 0
+    assert (logits.grad[:3].abs().sum(1) > 0).all()
+    assert (values.grad[[0, 2, 3]] != 0).all()
+
+
+def test_half_of_a_batch_is_mirrored_with_right_and_left_exchanged() -> None:
+    batch = hand_made()._replace(actions=torch.tensor([RIGHT, LEFT, LEFT, RIGHT]))
+    seen = half_mirrored(batch)
+    assert torch.equal(seen.observations[:2], mirror(batch.observations[:2]))
+    assert torch.equal(seen.observations[2:], batch.observations[2:])
+    assert seen.actions.tolist() == [LEFT, RIGHT, LEFT, RIGHT]
+    assert half_mirrored(batch._replace(actions=torch.full((4,), NOOP))).actions.tolist() == [NOOP] * 4
+
+
+def make_learner(seed: int = 0, config: Config = TINY) -> BreakoutPPO:
+    torch.manual_seed(seed)
+    env = BreakoutVecEnv(config.games, seed, CLASSIC, actions=LEARNT_ACTIONS, clip_rewards=True, life_loss_ends=True)
+    return BreakoutPPO(env, config, np.random.default_rng(seed))
+
+
+def test_the_rollout_holds_what_stable_baselines3_would_hold() -> None:
+    learner = make_learner()
+    assert isinstance(learner, PPO)
+    _, callback = learner._setup_learn(64)
+    env = learner.get_env()
+    assert env is not None
+    learner.collect_rollouts(env, callback, learner.rollout_buffer, learner.n_steps)
+    batch = learner.rollout_buffer.batch(torch.device("cpu"))
+    buffer = learner.rollout_buffer
+    assert torch.equal(batch.observations, torch.from_numpy(buffer.observations.reshape(-1, 4, 84, 84)))
+    assert torch.equal(batch.returns, torch.from_numpy(buffer.returns.ravel()))
+    assert batch.chosen.reshape(-1, 4)[:2].tolist() == [[True] * 4, [False] * 4], "two still pictures, then the serve"
+    taken = batch.take(torch.tensor([5, 2]))
+    assert torch.equal(taken.observations, batch.observations[[5, 2]])
+    assert torch.equal(taken.actions, batch.actions[[5, 2]])
+
+
+def test_acting_and_updating_at_once_is_repeatable() -> None:
+    weights = []
+    for _ in range(2):
+        learner = make_learner()
+        assert list(overlapped(learner, 0, 4)) == [1, 2, 3, 4]
+        weights.append(torch.cat([weight.flatten() for weight in learner.policy.state_dict().values()]))
+    assert torch.equal(*weights)
+
+
+def test_a_run_is_interrupted_resumed_and_leaves_an_agent_that_plays_like_the_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learners = []
+    kept = BreakoutPPO.agent
+    monkeypatch.setattr(BreakoutPPO, "agent", lambda self, facts: (learners.append(self), kept(self, facts))[1])
+    updates = []
+    tick = Run.tick
+
+    def interrupt_at_two(run: Run, done: float, *rest: object) -> None:
+        updates.append(done)
+        run._interrupted = updates == [1, 2]
+        tick(run, done, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Run, "tick", interrupt_at_two)
+    with Run(tmp_path, "reinforcement", TINY, 0, torch.device("cpu")) as run, pytest.raises(Interrupted):
+        train(TINY, run)
+    with Run(tmp_path, "reinforcement", TINY, 0, torch.device("cpu")) as run:
+        agent = train(TINY, run)
+    assert updates == [1, 2, 3, 4, 5, 6]
+    assert (run.ledger.agent_steps, run.ledger.frames, run.ledger.rewards_read) == (384, 4 * 384, 384)
+    assert (run.ledger.gradient_steps, run.ledger.samples, run.ledger.labels) == (6 * 2 * 2, 2 * 384, 0)
+
+    agent.save(tmp_path / "agent.safetensors")
+    loaded = load_agent(tmp_path / "agent.safetensors")
+    observation = torch.randint(0, 256, (8, 4, 84, 84), dtype=torch.uint8)
+    policy = learners[0].policy
+    policy.precision = torch.float32
+    with torch.no_grad():
+        ours, _ = policy.logits_and_values(observation)
+        assert torch.equal(loaded.head(loaded.encoder(observation).features), ours)
+    actions, _ = loaded.predict(observation.numpy())
+    assert actions.tolist() == np.asarray(LEARNT_ACTIONS)[ours.argmax(1)].tolist()
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_last_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = BreakoutPPO.train
+
+    def break_at_the_third(self: BreakoutPPO) -> None:
+        if self._n_updates == 2 * TINY.epochs:
+            torch.nn.init.constant_(self.policy.value_net.weight, math.nan)
+        update(self)
+
+    monkeypatch.setattr(BreakoutPPO, "train", break_at_the_third)
+    monkeypatch.setattr("agents.run.CHECKPOINT_SECONDS", 0.0)
+    with Run(tmp_path, "reinforcement", TINY, 0, torch.device("cpu")) as run:
+        with pytest.raises(UserError, match="update 3 is not a number"):
+            train(TINY, run)
+        state = run.restore()
+    assert state is not None
+    assert state["update"] == 2
+    assert all(weight.isfinite().all() for weight in state["policy"].values())
+
+
+def test_the_agent_plays_under_stable_baselines3s_own_wrappers() -> None:
+    gym.register_envs(ale_py)
+
+    def make() -> gym.Env[np.ndarray, int]:
+        game = gym.make("BreakoutNoFrameskip-v4", max_episode_steps=400)
+        return AtariWrapper(Monitor(game), terminal_on_life_loss=False, clip_reward=False)
+
+    agent = make_learner().agent({})
+    scores, _ = evaluate_policy(agent, VecFrameStack(DummyVecEnv([make]), 4), 2, return_episode_rewards=True)
+    assert len(scores) == 2
+    assert all(score >= 0 for score in scores)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "flag"),
+    [
+        ("steps", 0, "--steps"),
+        ("gamma", 1.5, "--gamma"),
+        ("entropy_weight", -1.0, "--entropy-weight"),
+        ("minibatch", 10**6, "--minibatch"),
+    ],
+)
+def test_nonsense_is_refused_by_name(field: str, value: float, flag: str) -> None:
+    with pytest.raises(UserError, match=flag):
+        replace(TINY, **{field: value})
