@@ -25,7 +25,7 @@ from ale_py import ALEInterface, LoggerMode, roms
 
 from agents.policy import State
 from envs.breakout import FIRE, FRAME_SKIP, LEARNT_ACTIONS, LEFT, NOOP, RIGHT, Actions, Bytes, Game, Mask
-from envs.game_state import BALL_WIDTH, PADDLE_LEFT_MOST, PADDLE_RIGHT_MOST, GameState
+from envs.game_state import BALL_HEIGHT, BALL_WIDTH, PADDLE_LEFT_MOST, PADDLE_RIGHT_MOST, GameState
 
 PADDLE_SPEED = 5.7  # px a frame that T moves while an action is held
 TARGET_RANGE = (4.0, 194.0)  # px
@@ -69,24 +69,26 @@ def landing_costs(paddle: Floats, target: Floats, frames: npt.NDArray[np.int64],
 
 @dataclass(frozen=True)
 class Labels:
-    """What the demonstrator says about B states.
+    """What the demonstrator says about B states. All places across are those of centres: 160 - x in a mirror.
 
     Attributes:
-        costs: `(B, 3)` px of landing error for each of NOOP, RIGHT, LEFT; the aim is the paddle's centre under the ball.
-        landing_x: `(B,)` px, the ball's left edge when it lands.
-        paddle_x, paddle_target, ball_x, ball_y: `(B,)` px now.
+        costs: `(B, 3)` px of landing error for each of NOOP, RIGHT, LEFT; aim: the paddle's centre under the ball.
+        landing: `(B,)` px, where across the ball lands.
+        paddle, target: `(B,)` px, where across the paddle is and where it is drawn to (T).
+        ball_x, ball_y: `(B,)` px.
         frames: `(B,)` until the ball lands.
-        in_play: `(B,)` bool; without a ball, or one that does not come down in sight, costs are 0 and the ball's figures mean nothing.
+        known: `(B,)` bool; elsewhere (no ball, or none that comes down in sight) costs are 0 and the ball's figures
+            mean nothing.
     """
 
     costs: Floats
-    landing_x: Floats
-    paddle_x: Floats
-    paddle_target: Floats
+    landing: Floats
+    paddle: Floats
+    target: Floats
     ball_x: Floats
     ball_y: Floats
     frames: Floats
-    in_play: Mask
+    known: Mask
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,9 @@ class _Foresight:
         ALEInterface.setLoggerMode(LoggerMode.Error)
         self._ale = ALEInterface()
         self._ale.setFloat("repeat_action_probability", 0.0)
-        self._ale.loadROM(roms.get_rom_path("breakout"))
+        rom = roms.get_rom_path("breakout")
+        assert rom is not None, "ale-py ships the cartridge"
+        self._ale.loadROM(rom)
         self._actions = self._ale.getMinimalActionSet()
 
     def fly(self, game: Game) -> _Flight:
@@ -212,9 +216,9 @@ class Demonstrator:
     """
 
     def __init__(self, games: list[Game]) -> None:
-        foresight = _Foresight()
-        self._games = games
-        self._watches = [_Watch(game, foresight) for game in games]
+        self._foresight = _Foresight()
+        self._games = list(games)
+        self._watches = [_Watch(game, self._foresight) for game in games]
 
     def predict(
         self,
@@ -226,27 +230,39 @@ class Demonstrator:
         """See `Policy.predict`; looks at the games' RAM, not at the observation."""
         if len(observation) != len(self._games):
             raise ValueError(f"the demonstrator plays {len(self._games)} games, got {len(observation)} observations")
-        costs = self._costs([watch.winning_aim() for watch in self._look()])
-        served = [not watch.state.ball_in_play for watch in self._watches]
-        return np.where(served, FIRE, np.asarray(LEARNT_ACTIONS)[costs.argmin(axis=1)]), None
+        return self.actions(np.ones(len(self._games), np.bool_)), None
+
+    def actions(self, where: Mask) -> Actions:
+        """The best action where asked `(N,)`, NOOP elsewhere."""
+        watches = self._look()
+        aims = [watch.winning_aim() if asked else 0.0 for watch, asked in zip(watches, where, strict=True)]
+        best = np.asarray(LEARNT_ACTIONS)[self._costs(aims).argmin(axis=1)]
+        in_play = np.array([watch.state.ball_in_play for watch in watches])
+        return np.where(where, np.where(in_play, best, FIRE), NOOP)
 
     def labels(self) -> Labels:
         """Judge every action in every game as it stands now."""
         watches = self._look()
         costs = self._costs([watch.central_aim() for watch in watches])
-        landings = [watch.landing for watch in watches]
+        landings = [watch.landing or (0, 0) for watch in watches]
         states = [watch.state for watch in watches]
-        in_play = np.array([landing is not None for landing in landings])
+        known = np.array([watch.landing is not None for watch in watches])
+        half = np.array([s.paddle_width / 2 for s in states])
         return Labels(
-            costs=costs * in_play[:, None],
-            landing_x=np.array([landing[0] if landing else 0.0 for landing in landings], float),
-            paddle_x=np.array([s.paddle_x for s in states], float),
-            paddle_target=np.array([s.paddle_target for s in states], float),
-            ball_x=np.array([s.ball_x for s in states], float),
-            ball_y=np.array([s.ball_y for s in states], float),
-            frames=np.array([landing[1] if landing else 0.0 for landing in landings], float),
-            in_play=in_play,
+            costs=costs * known[:, None],
+            landing=np.array([x + BALL_WIDTH / 2 for x, _ in landings]),
+            paddle=half + [s.paddle_x for s in states],
+            target=half + [s.paddle_target for s in states],
+            ball_x=np.array([s.ball_x + BALL_WIDTH / 2 for s in states]),
+            ball_y=np.array([s.ball_y + BALL_HEIGHT / 2 for s in states]),
+            frames=np.array([float(frames) for _, frames in landings]),
+            known=known,
         )
+
+    def replace(self, place: int, game: Game) -> None:
+        """Follow another game from now on, in the place of one that is over."""
+        self._games[place] = game
+        self._watches[place] = _Watch(game, self._foresight)
 
     def _look(self) -> list[_Watch]:
         for watch in self._watches:

@@ -1,0 +1,213 @@
+"""Gathering labelled states, in a process of its own: while one core trains, another plays and labels.
+
+DAgger (Ross et al. 2011): the learner drives most games, so that its own mistakes are among the states, and the
+demonstrator labels them all. It drives a few games itself, with noise, to see what a weak learner never reaches.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from types import TracebackType
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from agents.agent import Agent
+from agents.demonstrator import Demonstrator
+from agents.encoder import Encoder, Width
+from agents.heads import ActionHead
+from agents.rollout import play
+from envs.breakout import CLASSIC, LEARNT_ACTIONS, STACK, STICKY, Actions, Bytes, Game, Mask, game_seeds
+from paradigms.supervised.labelled import Labelled, auxiliary_targets
+
+Weights = dict[str, dict[str, npt.NDArray[np.generic]]]  # of "encoder" and "head"
+
+DEMONSTRATED = 2  # games that the demonstrator drives once there is a learner
+NOISE = (0.3, 0.02)  # probability of a random action in its games, from the first to the last
+LONGEST_VALIDATION = 3_000  # agent steps: a game that is still going is good enough to compare
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to gather: `labels` states (0: none), driven by `weights` (None: by the demonstrator alone), and how many
+    validation games to play with those weights."""
+
+    weights: Weights | None
+    labels: int
+    seeds: np.random.SeedSequence
+    validation_seeds: list[int]
+
+
+@dataclass(frozen=True)
+class Harvest:
+    """What came of an order: `steps` and `frames` count everything that was played."""
+
+    states: Labelled | None
+    steps: int
+    validation_scores: list[int]
+    scores: list[int]
+    """Of the learner's own games that ended meanwhile."""
+
+
+def make_agent(width: Width, weights: Weights) -> Agent:
+    """The learner as it plays: mirrored averaging, weights as given."""
+    encoder = Encoder(width)
+    head = ActionHead(encoder.features_dim, mirrored=True)
+    for module, name in ((encoder, "encoder"), (head, "head")):
+        module.load_state_dict({key: torch.from_numpy(value) for key, value in weights[name].items()})
+    return Agent(encoder, head, "supervised")
+
+
+class Field:
+    """The games in which states are gathered. They go on from one round to the next.
+
+    Args:
+        count: games side by side. A quarter of them plays `classic`, the others `sticky`, for variety.
+    """
+
+    def __init__(self, count: int, seeds: np.random.SeedSequence) -> None:
+        self._count = count
+        self._protocols = [CLASSIC if place % 4 == 3 else STICKY for place in range(count)]
+        self.seeds = seeds
+        self._games = [self._new(place) for place in range(count)]
+        self._demonstrator = Demonstrator(self._games)
+        self._generator = np.random.default_rng(seeds.spawn(1)[0])
+
+    def _new(self, place: int) -> Game:
+        return Game(game_seeds(self.seeds, 1)[0], self._protocols[place])
+
+    def gather(self, agent: Agent | None, labels: int) -> tuple[Labelled, int, list[int]]:
+        """Play until there are `labels` states. Returns them, the steps taken, and the scores of the learner's games.
+
+        Args:
+            agent: the learner; None leaves all games to the demonstrator.
+        """
+        album = _Album([game.observation for game in self._games])
+        taught = np.arange(self._count) >= (self._count - DEMONSTRATED if agent else 0)  # driven by the demonstrator
+        parts: list[tuple[npt.NDArray[np.generic], ...]] = []
+        gathered, steps, scores = 0, 0, list[int]()
+        while gathered < labels:
+            said = self._demonstrator.labels()
+            known = np.flatnonzero(said.known)
+            rows = album.window, said.costs, auxiliary_targets(said), said.frames
+            parts.append((*(row[known] for row in rows), known == 0))
+            gathered += len(known)
+            for place, action in enumerate(self._actions(agent, taught)):
+                game = self._games[place]
+                game.step(int(action))
+                steps += 1
+                if not game.over:
+                    album.turn(place, game.observation[-1:])
+                    continue
+                if not taught[place]:
+                    scores.append(game.score)
+                self._games[place] = self._new(place)
+                self._demonstrator.replace(place, self._games[place])
+                album.turn(place, self._games[place].observation)
+        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return Labelled(np.stack(album.pictures), *columns), steps, scores
+
+    def _actions(self, agent: Agent | None, taught: Mask) -> Actions:
+        actions = self._demonstrator.actions(taught)
+        random = self._generator.random(self._count) < np.linspace(*NOISE, self._count)
+        actions = np.where(random, self._generator.choice(LEARNT_ACTIONS, self._count), actions)
+        if agent is None:
+            return actions
+        return np.where(taught, actions, agent.predict(np.stack([game.observation for game in self._games]))[0])
+
+
+class _Album:
+    """Pictures of several games, each kept once, and which of them make each game's observation now."""
+
+    def __init__(self, observations: list[Bytes]) -> None:
+        self.pictures = [picture for observation in observations for picture in observation]
+        self._window = np.arange(len(self.pictures), dtype=np.int32).reshape(-1, STACK)
+
+    @property
+    def window(self) -> npt.NDArray[np.int32]:
+        """`(games, 4)`, a copy."""
+        return self._window.copy()
+
+    def turn(self, place: int, new: Bytes) -> None:
+        """Put a game's new pictures `(1 to 4, 84, 84)` in."""
+        numbers = np.arange(len(self.pictures), len(self.pictures) + len(new))
+        self._window[place] = np.append(self._window[place], numbers)[-STACK:]
+        self.pictures.extend(new)
+
+
+def carry_out(order: Order, field: Field, width: Width) -> Harvest:
+    """Gather and validate as ordered."""
+    agent = make_agent(width, order.weights) if order.weights else None
+    states, steps, scores = None, 0, list[int]()
+    if order.labels:
+        states, steps, scores = field.gather(agent, order.labels)
+    validation = []
+    if agent is not None and order.validation_seeds:
+        validation = play(lambda games: agent, order.validation_seeds, STICKY, max_steps=LONGEST_VALIDATION)
+    return Harvest(states, steps + sum(g.steps for g in validation), [g.score for g in validation], scores)
+
+
+def _serve(pipe: Connection, width: Width, games: int) -> None:
+    """The other process: carry out orders until the pipe closes, as it does when the trainer ends or is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
+    torch.set_num_threads(1)
+    field: Field | None = None
+    try:
+        while True:
+            order: Order = pipe.recv()
+            if field is None:
+                field = Field(games, order.seeds)
+            field.seeds = order.seeds
+            pipe.send(carry_out(order, field, width))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return
+
+
+class Gatherer:
+    """The gathering process, as the trainer holds it. Use it as a context.
+
+    Args:
+        width: of the learner's encoder.
+        games: side by side.
+    """
+
+    def __init__(self, width: Width, games: int) -> None:
+        context = multiprocessing.get_context("spawn")  # a forked torch can hang
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=_serve, args=(theirs, width, games), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def __enter__(self) -> Gatherer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._pipe.close()
+        self._process.terminate()
+        self._process.join()
+
+    def send(self, order: Order) -> None:
+        """Start on an order."""
+        self._pipe.send(order)
+
+    def ready(self, seconds: float) -> bool:
+        """Wait so long for the harvest; tell whether it is there."""
+        return self._pipe.poll(seconds)
+
+    def receive(self) -> Harvest:
+        """Take the harvest.
+
+        Raises:
+            RuntimeError: the other process died.
+        """
+        try:
+            harvest: Harvest = self._pipe.recv()
+        except (EOFError, ConnectionResetError) as error:
+            raise RuntimeError("the process that gathers labels died; run the same command again to resume") from error
+        return harvest

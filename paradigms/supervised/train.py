@@ -1,0 +1,253 @@
+"""Supervised learning: a classifier over actions, taught by a demonstrator, also on the learner's own states.
+
+Round by round:
+
+1. *Gather* (`gather.py`): games are played, at first by the demonstrator with noise, then mostly by the learner, and
+   the demonstrator says for every state how many px of landing error each action costs: DAgger (Ross et al. 2011)
+   with costs for labels (Ross and Bagnell 2014).
+2. *Fit* (`losses.py`): the encoder and an action head learn soft labels made of the costs; beside them a regression
+   of where ball and paddle are and where the ball will land, which makes the encoder look at the ball. Every second
+   batch is seen in a mirror. While one core fits, another gathers the next round.
+3. *Choose*: the moving average of the weights (Polyak and Juditsky 1992) plays validation games after each round; the
+   round that played best is the agent. At play it averages its view of the picture and of the mirror image.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from agents.agent import Agent
+from agents.encoder import Encoder, Width, fastest_precision
+from agents.files import Tree, UserError
+from agents.heads import ActionHead
+from agents.run import Run, require_positive
+from envs.breakout import FRAME_SKIP, game_seeds
+from paradigms.supervised.gather import Gatherer, Harvest, Order, Weights, make_agent
+from paradigms.supervised.labelled import AUXILIARY, Batch, Labelled, Pool
+from paradigms.supervised.losses import imitation_losses
+
+TICK = 25  # gradient steps between two looks at the clock
+HELD_OUT_SAMPLE = 2_048  # states that the held-out loss is taken on
+
+
+@dataclass(frozen=True)
+class Config:
+    """Defaults: the quick profile."""
+
+    encoder: Width = "small"
+    """Width of the shared encoder."""
+    rounds: int = 10
+    """Rounds of gathering and fitting."""
+    demonstrated_rounds: int = 2
+    """Of these, how many the demonstrator alone gathers for, before the learner drives (rounds)."""
+    labels: int = 10_000
+    """States labelled in each round (states)."""
+    games: int = 10
+    """Games side by side while gathering; the first one's states are held out (games)."""
+    samples: int = 120_000
+    """Observations that pass through gradient steps in each round, with repetition (observations)."""
+    batch: int = 128
+    """Observations in a gradient step."""
+    learning_rate: float = 1e-3
+    """Adam's step size."""
+    average: float = 0.999
+    """How much of the moving average of the weights stays at each gradient step (0 to 1)."""
+    near_share: float = 0.7
+    """Share of each batch whose ball lands within 28 frames (0 to 1)."""
+    auxiliary_weight: float = 1.0
+    """Weight of the regression beside the classification."""
+    validation_games: int = 12
+    """Sticky games that each round's agent plays to choose the best round (games)."""
+
+    def __post_init__(self) -> None:
+        require_positive(
+            self, "rounds", "demonstrated_rounds", "labels", "games", "samples", "batch", "learning_rate",
+            "auxiliary_weight", "validation_games",
+        )  # fmt: skip
+        for name in ("average", "near_share"):
+            if not 0 <= getattr(self, name) < 1:
+                flag = name.replace("_", "-")
+                raise UserError(f"--{flag} must be at least 0 and below 1, got {getattr(self, name)}")
+        if self.games < 4:
+            raise UserError(f"--games must be at least 4 (held out, learner's, demonstrator's), got {self.games}")
+
+
+class Learner:
+    """Encoder, action head and auxiliary head; their optimiser and their moving average."""
+
+    def __init__(self, config: Config, run: Run) -> None:
+        torch.manual_seed(int(run.stream("weights").generate_state(1)[0]))
+        encoder = Encoder(config.encoder)
+        self.modules = nn.ModuleDict(
+            {
+                "encoder": encoder,
+                "head": ActionHead(encoder.features_dim),
+                "auxiliary": nn.Linear(encoder.features_dim, len(AUXILIARY)),
+            }
+        ).to(run.device)
+        self.averaged = copy.deepcopy(self.modules)
+        self.optimizer = torch.optim.Adam(self.modules.parameters(), config.learning_rate)
+        self.config, self.device = config, run.device
+        self.precision = fastest_precision(encoder, run.device, config.batch)
+        self.generator = np.random.default_rng(run.stream("batches"))
+
+    def losses(self, modules: nn.ModuleDict, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Logits `(B, 3)`, classification and regression loss."""
+        with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
+            features = modules["encoder"](batch.observation).features
+        features = features.float()
+        logits, estimates = modules["head"](features), modules["auxiliary"](torch.relu(features))
+        return logits, *imitation_losses(logits, estimates, batch.costs, batch.auxiliary, batch.frames)
+
+    def step(self, batch: Batch) -> tuple[float, float]:
+        """Take one gradient step and follow it with the average."""
+        _, classification, regression = self.losses(self.modules, batch)
+        self.optimizer.zero_grad()
+        torch.autograd.backward(classification + self.config.auxiliary_weight * regression)
+        self.optimizer.step()
+        with torch.no_grad():
+            pairs = zip(self.averaged.parameters(), self.modules.parameters(), strict=True)
+            for average, weight in pairs:
+                average.lerp_(weight, 1 - self.config.average)
+        return float(classification.detach()), float(regression.detach())
+
+    @torch.no_grad()
+    def held_out(self, pool: Pool) -> dict[str, float]:
+        """The averaged weights' losses, and how often their action is a cheapest one, in games never trained on."""
+        which = pool.held_out[np.linspace(0, len(pool.held_out) - 1, HELD_OUT_SAMPLE).astype(int)]
+        batch = pool.take(which)
+        logits, classification, regression = self.losses(self.averaged, batch)
+        chosen = batch.costs.gather(1, logits.argmax(1, keepdim=True))[:, 0]
+        agreement = (chosen <= batch.costs.amin(1) + 1.0).float().mean()  # within 1 px of the best
+        return {
+            "heldout_loss": float(classification),
+            "heldout_regression": float(regression),
+            "heldout_agreement": float(agreement),
+        }
+
+    def weights(self) -> Weights:
+        """The averaged encoder and head, to play with."""
+        return {
+            name: {key: value.cpu().numpy().copy() for key, value in self.averaged[name].state_dict().items()}
+            for name in ("encoder", "head")
+        }
+
+    def state(self) -> Tree:
+        return {
+            "modules": self.modules.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.bit_generator.state,
+        }
+
+    def load(self, state: Tree) -> None:
+        self.modules.load_state_dict(state["modules"])
+        self.averaged.load_state_dict(state["averaged"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.generator.bit_generator.state = state["generator"]
+
+
+def train(config: Config, run: Run) -> Agent:
+    """Learn from labelled states; see the module's text. Rounds already gathered and fitted are not done again."""
+    training = _Training(config, run)
+    with Gatherer(config.encoder, config.games) as gatherer:
+        while training.round < config.rounds:
+            training.play_round(gatherer)
+        training.choose(gatherer)
+    assert training.best is not None
+    return make_agent(config.encoder, training.best)
+
+
+class _Training:
+    """Where the training stands, and what one round does to it."""
+
+    def __init__(self, config: Config, run: Run) -> None:
+        self.config, self.run, self.learner = config, run, Learner(config, run)
+        self.pool = Pool(config.rounds * 2 * config.labels + 10_000, config.near_share, run.device)
+        self.round = self.fitted = 0  # rounds begun, samples fitted in this one
+        self.players: Weights | None = None  # who drives this round's games: the weights as the round began
+        self.best: Weights | None = None
+        self.best_score, self.score = -1.0, 0.0
+        if (state := run.restore()) is not None:
+            self._load(state)
+
+    def _state(self) -> Tree:
+        kept = {name: getattr(self, name) for name in ("round", "fitted", "players", "best", "best_score", "score")}
+        return kept | {"learner": self.learner.state()}
+
+    def _load(self, state: Tree) -> None:
+        self.learner.load(state.pop("learner"))
+        vars(self).update(state)
+        for number in range(self.round):
+            arrays = self.run.load_arrays(f"round_{number}")
+            if arrays is None:
+                raise UserError(f"{self.run.folder}/checkpoints/round_{number}.npz is missing; delete the run folder")
+            self.pool.add(Labelled(**arrays))
+
+    def play_round(self, gatherer: Gatherer) -> None:
+        """Fit what there is while the next states are gathered, then take those in."""
+        demonstrated = self.round < self.config.demonstrated_rounds
+        gatherer.send(self._order(self.config.labels, None if demonstrated else self.players))
+        if self.round > 0:
+            self._fit()
+        harvest = self._wait(gatherer)
+        assert harvest.states is not None
+        self.run.save_arrays(f"round_{self.round}", **harvest.states.arrays())
+        self.pool.add(harvest.states)
+        self.run.ledger.labels += len(harvest.states.stack)
+        self._judge(harvest)
+        self.round, self.fitted, self.players = self.round + 1, 0, self.learner.weights()
+        self.run.checkpoint(self._state())
+
+    def choose(self, gatherer: Gatherer) -> None:
+        """Fit the last states, and let the last agent play for its place as the others did."""
+        self._fit()
+        self.players = self.learner.weights()
+        gatherer.send(self._order(0, self.players))
+        self._judge(self._wait(gatherer))
+
+    def _order(self, labels: int, players: Weights | None) -> Order:
+        seeds = self.run.stream(f"games from round {self.round}")
+        validation = game_seeds(self.run.stream("validation"), self.config.validation_games)
+        return Order(players, labels, seeds, validation)
+
+    def _fit(self) -> None:
+        losses = []
+        while self.fitted < self.config.samples:
+            for _ in range(TICK):
+                batch = self.pool.draw(self.config.batch, self.learner.generator)
+                mirrored = self.run.ledger.gradient_steps % 2 == 1
+                losses.append(self.learner.step(batch.mirrored() if mirrored else batch))
+                self.run.ledger.gradient_steps += 1
+                self.run.ledger.samples += self.config.batch
+                self.fitted += self.config.batch
+            self._tick()
+        if losses:
+            classification, regression = np.mean(losses, axis=0)
+            self.run.log(
+                round=self.round, loss=classification, regression=regression, **self.learner.held_out(self.pool)
+            )
+
+    def _tick(self) -> None:
+        fitted = (self.round - 1) * self.config.samples + self.fitted if self.round else 0
+        self.run.tick(fitted, self.config.rounds * self.config.samples, f"score {self.score:.0f}", self._state)
+
+    def _wait(self, gatherer: Gatherer) -> Harvest:
+        while not gatherer.ready(seconds=0.5):
+            self._tick()
+        return gatherer.receive()
+
+    def _judge(self, harvest: Harvest) -> None:
+        """Keep the players if they are the best so far."""
+        self.run.ledger.agent_steps += harvest.steps
+        self.run.ledger.frames += FRAME_SKIP * harvest.steps
+        if harvest.validation_scores:
+            self.score = float(np.mean(harvest.validation_scores))
+            self.run.log(score=self.score, median=float(np.median(harvest.validation_scores)))
+            if self.score > self.best_score:
+                self.best_score, self.best = self.score, self.players
