@@ -6,6 +6,7 @@ each a batch of its own, so that neither the number of workers nor their pace ca
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import inspect
 import multiprocessing
@@ -22,9 +23,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from agents.demonstrator import Demonstrator
 
 from agents.agent import load_agent
+from agents.demonstrator import Demonstrator
 from agents.files import UserError
 from agents.policy import Policy, RandomPolicy
 from agents.progress import Progress
@@ -229,6 +230,7 @@ def _start_worker(messages: SimpleQueue[Message]) -> None:
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches the workers too: they go without a traceback
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+    atexit.register(os._exit, 0)  # that thread still holds modules, which ale-py's bindings would complain about
 
 
 def _leave_with_parent() -> None:

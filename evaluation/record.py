@@ -1,4 +1,4 @@
-"""What the judge found, and how it is kept: `evaluation.json`, and the games themselves in `games.npz` beside it.
+"""What the judge found, and how it is kept: `evaluation.json`, and the games themselves in `evaluation.npz` beside it.
 
 The second file holds every action of every judged game. A game is its seed and its actions, so whatever was judged
 can be watched or checked again, exactly and without the agent.
@@ -97,7 +97,7 @@ def read_evaluations(path: Path) -> list[Evaluation]:
 
 
 def write_evaluation(path: Path, evaluation: Evaluation, records: Sequence[GameRecord]) -> None:
-    """Put `evaluation` into `path` and its games into `games.npz` beside it, each atomically.
+    """Put `evaluation` into `path` and its games into `evaluation.npz` beside it, each atomically.
 
     Other protocols and modes of the very same agent stay; what an older agent left there goes.
     """
@@ -115,7 +115,7 @@ def write_evaluation(path: Path, evaluation: Evaluation, records: Sequence[GameR
 
 
 def read_games(path: Path, evaluation: Evaluation) -> list[GameRecord] | None:
-    """Return the judged games with their actions, or None if `games.npz` does not hold them."""
+    """Return the judged games with their actions, or None if `evaluation.npz` does not hold them."""
     actions = _read_actions(path).get(evaluation.key)
     lengths = [game.steps for game in evaluation.games]
     if actions is None or actions.size != sum(lengths):
@@ -128,7 +128,7 @@ def read_games(path: Path, evaluation: Evaluation) -> list[GameRecord] | None:
 
 
 def _games_path(path: Path) -> Path:
-    return path.with_name("games.npz")
+    return path.with_suffix(".npz")
 
 
 def _read_actions(path: Path) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class Film:
     complete: bool
 
 
-def take_judged(path: Path, name: str, protocol: str, deterministic: bool = True) -> Take:
+def take_from(path: Path, name: str, protocol: str, deterministic: bool = True) -> Take:
     """Choose the judged game in the middle of the scores.
 
     Args:
@@ -80,7 +80,7 @@ def take_judged(path: Path, name: str, protocol: str, deterministic: bool = True
             games = read_games(path, evaluation)
             if games is None:
                 raise UserError(
-                    f"{path.with_name('games.npz')}: does not hold the judged games; run `breakout evaluate` again"
+                    f"{path.with_suffix('.npz')}: does not hold the judged games; run `breakout evaluate` again"
                 )
             rule = f"the median of {len(games)} judged games ({protocol}, {evaluation.mode})"
             return Take(name, protocol, games[median_game(evaluation.scores)], rule)

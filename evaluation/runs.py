@@ -1,0 +1,161 @@
+"""What lies in a profile's folder: the run folders, read and checked, with whatever is missing named."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from agents.files import UserError, read_json
+from agents.run import Ledger
+from evaluation.record import Evaluation, read_evaluations
+from evaluation.replay import Film
+
+ARMS = {
+    "supervised": "Supervised",
+    "unsupervised": "Unsupervised",
+    "reinforcement": "Reinforcement",
+}
+CONTROLS = {
+    "random": "Random policy",
+    "unsupervised_untrained": "Planner, untrained encoder",
+    "demonstrator": "Demonstrator (reads RAM)",
+}
+UNTRAINED = ("random", "demonstrator")  # nothing was learnt, so they have no ledger and no curve
+
+
+@dataclass(frozen=True)
+class Curve:
+    """How training went: `frames`, `wall_seconds` and `scores` (points, of training games), each `(rows,)`."""
+
+    frames: tuple[float, ...]
+    wall_seconds: tuple[float, ...]
+    scores: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if not len(self.frames) == len(self.wall_seconds) == len(self.scores):
+            raise ValueError("a curve needs as many frames and seconds as scores")
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run folder. What is absent is None or empty, and named in `missing`."""
+
+    folder: Path
+    name: str
+    seed: int
+    evaluations: tuple[Evaluation, ...]
+    ledger: Ledger | None
+    provenance: dict[str, str]
+    curve: Curve | None
+    film: Film | None
+    missing: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """How people call what played here."""
+        return {**ARMS, **CONTROLS}.get(self.name, self.name)
+
+    @property
+    def trained(self) -> bool:
+        """Something was learnt here."""
+        return self.name not in UNTRAINED
+
+    def judged(self, protocol: str) -> Evaluation | None:
+        """Return the evaluation under `protocol`, the greedy one if there are two."""
+        found = [e for e in self.evaluations if e.protocol == protocol]
+        return min(found, key=lambda e: e.mode, default=None)
+
+
+def read_profile(folder: Path) -> list[RunResult]:
+    """Read all run folders `<folder>/<name>/seed_<n>`: arms first, then controls, then what else there is.
+
+    Raises:
+        UserError: there is nothing to read, or a file in it is damaged.
+    """
+    found = [path for path in folder.glob("*/seed_*") if path.is_dir() and path.name.removeprefix("seed_").isdigit()]
+    if not found:
+        raise UserError(f"{folder}: holds no runs (<name>/seed_<n>); pass a profile's folder such as runs/quick")
+    order = [*ARMS, *CONTROLS]
+
+    def place(path: Path) -> tuple[int, str, int]:
+        name = path.parent.name
+        return order.index(name) if name in order else len(order), name, _seed(path)
+
+    return [read_run(path) for path in sorted(found, key=place)]
+
+
+def read_run(folder: Path) -> RunResult:
+    """Read one run folder.
+
+    Raises:
+        UserError: a file in it is damaged.
+    """
+    name = folder.parent.name
+    wanted = ["evaluation.json", "replay.mp4"]
+    if name not in UNTRAINED:
+        wanted += ["agent.safetensors", "config.json", "provenance.json", "ledger.json", "metrics.csv"]
+    missing = tuple(file for file in wanted if not (folder / file).exists())
+    evaluations = folder / "evaluation.json"
+    return RunResult(
+        folder=folder,
+        name=name,
+        seed=_seed(folder),
+        evaluations=tuple(read_evaluations(evaluations)) if evaluations.exists() else (),
+        ledger=_read_ledger(folder / "ledger.json"),
+        provenance={key: str(value) for key, value in _read_object(folder / "provenance.json").items()},
+        curve=_read_curve(folder / "metrics.csv"),
+        film=read_film(folder / "replay.mp4"),
+        missing=missing,
+    )
+
+
+def read_film(video: Path) -> Film | None:
+    """Return what a film shows, or None if it or its description is not there.
+
+    Raises:
+        UserError: the description is damaged.
+    """
+    path = video.with_suffix(".json")
+    if not (video.exists() and path.exists()):
+        return None
+    try:
+        plain = _read_object(path)
+        lists = {key: tuple(plain[key]) for key in ("names", "seeds", "scores")}
+        return Film(**plain | lists)
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{path}: does not describe a film ({error}); delete it and film again") from error
+
+
+def _seed(folder: Path) -> int:
+    return int(folder.name.removeprefix("seed_"))
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    content = read_json(path) if path.exists() else {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: should hold one JSON object; delete it and train again")
+    return content
+
+
+def _read_ledger(path: Path) -> Ledger | None:
+    content = _read_object(path)
+    known = {field.name for field in fields(Ledger)}
+    numbers = {key: value for key, value in content.items() if key in known}
+    if not all(isinstance(value, int | float) for value in numbers.values()):
+        raise UserError(f"{path}: a ledger holds numbers only; delete it and train again")
+    return Ledger(**numbers) if numbers else None
+
+
+def _read_curve(path: Path) -> Curve | None:
+    """Take the rows of `metrics.csv` that have a score."""
+    if not path.exists():
+        return None
+    try:
+        with path.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row.get("score")]
+        columns = [tuple(float(row[key]) for row in rows) for key in ("frames", "wall_seconds", "score")]
+    except (KeyError, TypeError, ValueError, csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a table of metrics ({error}); delete it and train again") from error
+    return Curve(*columns) if rows else None
