@@ -24,13 +24,17 @@ TICKS = (0, 10, 50, 100, 200, FIRST_WALL, BOTH_WALLS)
 
 @dataclass(frozen=True)
 class Strip:
-    """One row of dots: an agent's judged games. `interval` is that of the mean, or None where games repeat."""
+    """One row of dots: an agent's judged games, or (`large`) the means of an arm's training seeds.
+
+    `interval` is that of the mean, or None where games repeat.
+    """
 
     name: str
     label: str
-    scores: tuple[int, ...]
+    scores: tuple[float, ...]
     mean: float
     interval: tuple[float, float] | None
+    large: bool = False
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ def dots(strips: Sequence[Strip], title: str, description: str, key: str) -> str
         for row, strip in enumerate(strips):
             colour, marker = MARKS.get(strip.name, CONTROL_MARK)
             lift = np.linspace(-0.22, 0.22, len(strip.scores))
-            axes.scatter(strip.scores, row + lift, s=18, c=colour, marker=marker, alpha=0.55, linewidths=0)
+            size, alpha = (60, 0.9) if strip.large else (18, 0.55)
+            axes.scatter(strip.scores, row + lift, s=size, c=colour, marker=marker, alpha=alpha, linewidths=0)
             if strip.interval is not None:
                 axes.plot(strip.interval, [row + 0.36] * 2, color=INK, linewidth=2, solid_capstyle="butt")
             axes.plot(strip.mean, row + 0.36, marker="|", color=INK, markersize=10, markeredgewidth=2)
@@ -69,13 +74,14 @@ def curves(lines: Sequence[Line], x_label: str, title: str, description: str, ke
         for line in lines:
             colour, marker = MARKS.get(line.name, CONTROL_MARK)
             x, scores = _thinned(line.x), _thinned(line.scores)
-            axes.plot(x, scores, color=colour, marker=marker, markersize=3.5, linewidth=1.3, alpha=0.85)
-            axes.annotate(line.label, (x[-1], scores[-1]), (5, 0), textcoords="offset points", va="center", fontsize=9)
+            # One entry a name: its training seeds look alike.
+            label = line.label if line.label not in axes.get_legend_handles_labels()[1] else None
+            axes.plot(x, scores, color=colour, marker=marker, markersize=3.5, linewidth=1.3, alpha=0.85, label=label)
         axes.set_xlim(left=0)
-        axes.margins(x=0.2)
         _scores_along(axes, "y")
         axes.set_xlabel(x_label)
         axes.set_ylabel("score (square-root scale)")
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
 
     return _svg(draw, (8.6, 4.0), title, description, key)
 

@@ -60,7 +60,7 @@ def standings(runs: Sequence[RunResult], protocol: str) -> dict[str, Standing]:
             ends = [e.summary.ci95 for e in judged]
             interval = (min(low for low, _ in ends), max(high for _, high in ends))
             means = tuple(e.summary.mean for e in judged)
-            found[name] = Standing(name, members[0].label, means, interval, tuple(judged))
+            found[name] = Standing(name, members[0].in_prose, means, interval, tuple(judged))
     return found
 
 
@@ -97,17 +97,17 @@ def _ranking(arms: Sequence[Standing], protocol: str) -> str:
         return "None of the three ways of learning has been judged yet, so there is nothing to compare."
     first = arms[0]
     if len(arms) == 1:
-        return f"Only {first.label.lower()} has been judged under {protocol}: it scores {first.in_words}."
-    rest = listed([f"{arm.label.lower()} with {arm.in_words}" for arm in arms[1:]])
-    near = [arm.label.lower() for arm in arms[1:] if not first.clear_of(arm)]
+        return f"Only {first.label} has been judged under {protocol}: it scores {first.in_words}."
+    rest = listed([f"{arm.label} with {arm.in_words}" for arm in arms[1:]])
+    near = [arm.label for arm in arms[1:] if not first.clear_of(arm)]
     if round(first.mean, 1) == round(arms[1].mean, 1):
-        start = f"Under {protocol}, {first.label.lower()} and {arms[1].label.lower()} have the same mean: "
-        start += f"{first.label.lower()} with {first.in_words}, {rest}."
+        start = f"Under {protocol}, {first.label} and {arms[1].label} have the same mean: "
+        start += f"{first.label} with {first.in_words}, {rest}."
     else:
-        start = f"Under {protocol}, {first.label.lower()} has the highest mean, {first.in_words}; then {rest}."
+        start = f"Under {protocol}, {first.label} has the highest mean, {first.in_words}; then {rest}."
     if near:
         return f"{start} The leader's interval overlaps that of {listed(near)}: these games do not tell them apart."
-    return f"{start} Its interval lies above {'both others' if len(arms) == 3 else 'the other'}."
+    return f"{start} The leader's interval lies above {'both others' if len(arms) == 3 else 'the other'}."
 
 
 def _against_random(arms: Sequence[Standing], random: Standing | None) -> str:
@@ -120,13 +120,13 @@ def _against_random(arms: Sequence[Standing], random: Standing | None) -> str:
         return all(e.summary.ci95[0] > random.interval[1] for e in arm.evaluations)
 
     yes, no = _split(arms, better)
-    floor = f"random play ({random.in_words})"
+    floor = f"random play, {random.in_words},"
     parts = []
     if yes:
-        parts.append(f"{_named(yes)} {'is' if len(yes) == 1 else 'are'} clear of {floor} with every training seed")
+        parts.append(f"{_named(yes)} {_are(yes)} clear of {floor} with every training seed")
     if no:
-        parts.append(f"{_named(no)} {'is' if len(no) == 1 else 'are'} not{'' if yes else f' clear of {floor}'}")
-    return _sentence(", but ".join(parts) if yes and no else parts[0])
+        parts.append(f"{_named(no)} {_are(no)} not" + ("" if yes else f" clear of {floor} with every training seed"))
+    return _sentence("; ".join(parts))
 
 
 def _landmarks(classic: dict[str, Standing]) -> str:
@@ -136,7 +136,7 @@ def _landmarks(classic: dict[str, Standing]) -> str:
     yes, no = _split(arms, lambda arm: arm.mean > HUMAN_SCORE)
     text = f"People score {HUMAN_SCORE} in classic games. "
     if yes:
-        text += f"There {_named(yes, with_means=True)} {'is' if len(yes) == 1 else 'are'} above them"
+        text += f"There {_named(yes, with_means=True)} {_are(yes)} above them"
         text += f", {_named(no, with_means=True)} below." if no else "."
     else:
         text += f"There nobody is above them: {_named(no, with_means=True)}."
@@ -147,13 +147,13 @@ def _landmarks(classic: dict[str, Standing]) -> str:
 
 def _costs(runs: Sequence[RunResult]) -> str:
     parts = []
-    for name, label in ARMS.items():
+    for name in ARMS:
         ledgers = [run.ledger for run in runs if run.name == name and run.ledger is not None]
         if ledgers:
-            parts.append(f"{label.lower()} {cost(mean_ledger(ledgers))}")
+            parts.append(f"{name}, {cost(mean_ledger(ledgers))}")
     if not parts:
         return ""
-    return _sentence(f"what one training seed took: {'; '.join(parts)}")
+    return _sentence(f"what one training run took: {'; '.join(parts)}")
 
 
 def cost(ledger: Ledger) -> str:
@@ -196,15 +196,15 @@ def _cautions(arms: Sequence[Standing], classic: dict[str, Standing]) -> str:
                     "with others, the order of arms that lie close may change.")  # fmt: skip
     if arms and min(len(e.games) for arm in arms for e in arm.evaluations) < FEW_GAMES:
         text.append(f"Fewer than {FEW_GAMES} games were played by at least one of them: its interval is rough.")
-    missing = [label.lower() for name, label in ARMS.items() if name not in {arm.name for arm in arms}]
+    missing = [name for name in ARMS if name not in {arm.name for arm in arms}]
     if arms and missing:
         text.append(
             f"{listed(missing).capitalize()} {'is' if len(missing) == 1 else 'are'} missing from this comparison."
         )
     repeated = [s for s in classic.values() if any(e.deterministic for e in s.evaluations)]
     if repeated:
-        counts = listed([f"{s.label} {min(e.summary.distinct_games for e in s.evaluations)}" for s in repeated])
-        text.append(f"Greedy classic games repeat themselves; distinct scores among them, at the fewest: {counts}.")
+        counts = listed([f"{s.label} {_distinct(s)}" for s in repeated])
+        text.append(f"Of a greedy agent's classic games only so many differ: {counts}.")
     return " ".join(text)
 
 
@@ -213,7 +213,17 @@ def _split(arms: Sequence[Standing], test: Callable[[Standing], bool]) -> tuple[
 
 
 def _named(arms: Sequence[Standing], with_means: bool = False) -> str:
-    return listed([arm.label.lower() + (f" ({points(arm.mean)})" if with_means else "") for arm in arms])
+    return listed([arm.label + (f" ({points(arm.mean)})" if with_means else "") for arm in arms])
+
+
+def _are(arms: Sequence[Standing]) -> str:
+    return "is" if len(arms) == 1 else "are"
+
+
+def _distinct(standing: Standing) -> str:
+    """The fewest distinct games of any training seed, out of how many."""
+    fewest = min(standing.evaluations, key=lambda e: e.summary.distinct_games)
+    return f"{fewest.summary.distinct_games} of {len(fewest.games)}"
 
 
 def _sentence(text: str) -> str:

@@ -135,7 +135,7 @@ def _score_section(runs: Sequence[RunResult], protocol: Protocol) -> ScoreSectio
         kind = "control" if name not in ARMS else "seed" if len(members) > 1 else "single"
         if len(members) > 1:
             rows.append(_mean_row(members[0][0].label, [e for _, e in members]))
-        rows += [Row(kind, _row_label(run, e, len(members)), _score_cells(e)) for run, e in members]
+        rows += [Row(kind, _row_label(run, e), _score_cells(e)) for run, e in members]
     lead = (
         "Every frame the console repeats the last action with probability 0.25, so every game is another one: "
         "the intervals here mean something."
@@ -146,7 +146,7 @@ def _score_section(runs: Sequence[RunResult], protocol: Protocol) -> ScoreSectio
     return ScoreSection(protocol, lead, tuple(rows), _dots(judged, protocol))
 
 
-def _row_label(run: RunResult, evaluation: Evaluation, members: int) -> str:
+def _row_label(run: RunResult, evaluation: Evaluation) -> str:
     label = run.label + ("" if run.name in ("random", "demonstrator") else f", seed {run.seed}")
     return label if evaluation.deterministic or run.name == "random" else f"{label}, sampled"
 
@@ -154,6 +154,10 @@ def _row_label(run: RunResult, evaluation: Evaluation, members: int) -> str:
 def _independent(evaluation: Evaluation) -> bool:
     """Whether the games are draws of their own, so that an interval over them says something."""
     return evaluation.protocol == STICKY.name or not evaluation.deterministic
+
+
+def _interval(evaluation: Evaluation) -> tuple[float, float] | None:
+    return evaluation.summary.ci95 if _independent(evaluation) else None
 
 
 def _score_cells(evaluation: Evaluation) -> tuple[str, ...]:
@@ -189,23 +193,24 @@ def _mean_row(label: str, evaluations: Sequence[Evaluation]) -> Row:
 
 
 def _dots(judged: Sequence[tuple[RunResult, Evaluation]], protocol: Protocol) -> Picture:
-    strips = [
-        plots.Strip(run.name, _row_label(run, e, 1), tuple(e.scores), e.summary.mean,
-                    e.summary.ci95 if _independent(e) else None)
-        for run, e in judged
-    ]  # fmt: skip
-    described = "; ".join(f"{s.label}: {len(s.scores)} games, mean {points(s.mean)}" for s in strips)
+    strips = []
+    for name, group in groupby(judged, key=lambda pair: pair[0].name):
+        members = list(group)
+        means = [e.summary.mean for _, e in members]
+        if len(members) > 1:
+            label = f"{members[0][0].label}, {len(members)} means"
+            strips.append(plots.Strip(name, label, tuple(means), sum(means) / len(means), None, large=True))
+        strips += [
+            plots.Strip(name, _row_label(run, e), tuple(e.scores), e.summary.mean, _interval(e)) for run, e in members
+        ]
+    described = "; ".join(f"{s.label}: mean {points(s.mean)}" for s in strips)
     svg = plots.dots(strips, f"Scores of all {protocol.name} games", described, f"dots-{protocol.name}")
     return Picture(
-        "Every game is a dot. The tick below each row is the mean"
-        + (
-            ", the bar its 95% bootstrap interval."
-            if protocol.sticky
-            else "; the bar, where there is one, its interval."
-        ),
+        "Every game is a dot; a large one is the mean of a training seed. The tick below a row is its mean; the bar, where "
+        "games are independent, the 95% interval of that mean.",
         svg,
         ("agent", "scores in order of play"),
-        tuple((strip.label, ", ".join(map(str, strip.scores))) for strip in strips),
+        tuple((strip.label, ", ".join(f"{score:.4g}" for score in strip.scores)) for strip in strips),
     )
 
 
@@ -223,11 +228,8 @@ def _curves(runs: Sequence[RunResult]) -> list[Picture]:
         for run, c in with_curve
     )  # fmt: skip
     described = "; ".join(f"{row[0]} ends at {row[3]} after {row[1]} frames and {row[2]} minutes" for row in rows)
-    labels = [f"{run.label.lower()} {run.seed}" for run, _ in with_curve]
-    frames = [plots.Line(r.name, text, tuple(x / 1e6 for x in c.frames), c.scores)
-              for (r, c), text in zip(with_curve, labels, strict=True)]  # fmt: skip
-    minutes = [plots.Line(r.name, text, tuple(x / 60 for x in c.wall_seconds), c.scores)
-               for (r, c), text in zip(with_curve, labels, strict=True)]  # fmt: skip
+    frames = [plots.Line(r.name, r.label, tuple(x / 1e6 for x in c.frames), c.scores) for r, c in with_curve]
+    minutes = [plots.Line(r.name, r.label, tuple(x / 60 for x in c.wall_seconds), c.scores) for r, c in with_curve]
     against_frames = plots.curves(frames, "emulator frames (millions)", "Score against frames", described, "frames")
     against_time = plots.curves(minutes, "wall time (minutes)", "Score against wall time", described, "minutes")
     return [
@@ -296,7 +298,7 @@ def _film_caption(film: Film) -> str:
     shown = f"{seconds // 60}:{seconds % 60:02d}, real time"
     if len(film.names) == 1:
         end = "" if film.complete else f"; the film stops there, the game went on to step {film.total_steps:,}"
-        return f"{film.scores[0]} points, seed {film.seeds[0]}: {film.rule}. {shown}{end}."
+        return f"Score {film.scores[0]}, the game with seed {film.seeds[0]}: {film.rule}. {shown}{end}."
     scores = ", ".join(f"{name} {score}" for name, score in zip(film.names, film.scores, strict=True))
     end = "" if film.complete else "; the film stops before the longest game is over"
     return f"Final scores: {scores}. Each is the median of its agent's judged {film.protocol} games. {shown}{end}."
@@ -314,7 +316,7 @@ def _setup(runs: Sequence[RunResult]) -> list[tuple[str, str]]:
         facts.append(("Games per agent and protocol", " or ".join(map(str, counts))))
         facts.append(("Judge's seed", ", ".join(map(str, sorted({e.judge_seed for e in evaluations})))))
         facts.append(("Judging took", f"{sum(e.wall_seconds for e in evaluations) / 60:.1f} minutes"))
-    for key in ("commit", "machine", "device"):
+    for key in ("commit", "machine", "device", "yardstick"):
         values = sorted({run.provenance[key] for run in runs if key in run.provenance})
         facts.append((key.capitalize(), "; ".join(values) or "not recorded"))
     return [(name, value) for name, value in facts if value]
@@ -327,11 +329,14 @@ def _provenance(runs: Sequence[RunResult]) -> list[tuple[str, list[tuple[str, st
 def _missing(runs: Sequence[RunResult]) -> list[str]:
     present = {run.name for run in runs}
     lines = [f"{label}: no run in this folder" for name, label in {**ARMS, **CONTROLS}.items() if name not in present]
-    lines += [f"{run.label}, seed {run.seed}: {listed(run.missing)}" for run in runs if run.missing]
+    gaps: dict[tuple[str, str], list[str]] = {}
     for run in runs:
+        gap = list(run.missing)
         absent = [protocol.name for protocol in PROTOCOLS if run.judged(protocol.name) is None]
-        if absent and "evaluation.json" not in run.missing:
-            lines.append(f"{run.label}, seed {run.seed}: not judged under {listed(absent)}")
-        if run.trained and run.curve is None and "metrics.csv" not in run.missing:
-            lines.append(f"{run.label}, seed {run.seed}: no score in metrics.csv yet, so no learning curve")
-    return lines
+        if absent and "evaluation.json" not in gap:
+            gap.append(f"{listed(absent)} games")
+        if run.trained and run.curve is None and "metrics.csv" not in gap:
+            gap.append("scores in metrics.csv")
+        if gap:
+            gaps.setdefault((run.label, listed(gap)), []).append(str(run.seed))
+    return lines + [f"{label}, seed {listed(seeds)}: {gap}" for (label, gap), seeds in gaps.items()]

@@ -22,6 +22,12 @@ CONTROLS = {
     "unsupervised_untrained": "Planner, untrained encoder",
     "demonstrator": "Demonstrator (reads RAM)",
 }
+IN_PROSE = {
+    **{name: name for name in ARMS},
+    "random": "the random policy",
+    "unsupervised_untrained": "the planner on an untrained encoder",
+    "demonstrator": "the demonstrator",
+}
 UNTRAINED = ("random", "demonstrator")  # nothing was learnt, so they have no ledger and no curve
 
 
@@ -56,6 +62,11 @@ class RunResult:
     def label(self) -> str:
         """How people call what played here."""
         return {**ARMS, **CONTROLS}.get(self.name, self.name)
+
+    @property
+    def in_prose(self) -> str:
+        """The same in the middle of a sentence."""
+        return IN_PROSE.get(self.name, self.label)
 
     @property
     def trained(self) -> bool:
