@@ -14,13 +14,13 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 import torch
 import tyro
-from evaluation.report import write_report
 from rich.console import Console
 
 from agents.files import UserError
 from agents.run import Interrupted
 from evaluation.evaluate import evaluate
 from evaluation.replay import film, take_from
+from evaluation.report import write_report
 from harness import bench
 from harness.compare import compare, film_all, judge_all, score_table, train
 from harness.profiles import PARADIGMS, Arm, profile_named
@@ -236,8 +236,9 @@ def _parse(kind: type[Parsed], command: str, words: Sequence[str], default: Pars
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):
-            given = {} if default is None else {"default": default}
-            return tyro.cli(kind, prog=f"breakout {command}", args=list(words), **given)  # type: ignore[no-any-return]
+            if default is None:
+                return tyro.cli(kind, prog=f"breakout {command}", args=words)
+            return tyro.cli(kind, prog=f"breakout {command}", args=words, default=default)
     except SystemExit as stop:
         if not stop.code:
             raise

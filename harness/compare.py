@@ -1,6 +1,7 @@
-"""The comparison: train, judge, film, report. Each stage skips what is done, so a second call goes on where one stopped.
+"""The comparison: train, judge, film, report.
 
-The stages speak through the run folders on disk and through nothing else.
+Each stage skips what is done, so a second call goes on where one stopped. The stages speak through the run folders on
+disk and through nothing else.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from evaluation.report import write_report
 from rich.console import Console
 from rich.table import Table
 
@@ -21,6 +21,7 @@ from envs.breakout import PROTOCOLS
 from evaluation.evaluate import evaluate
 from evaluation.record import Evaluation
 from evaluation.replay import film, take_from
+from evaluation.report import write_report
 from harness.profiles import Arm, Profile
 from paradigms import reinforcement, supervised, unsupervised
 
@@ -69,22 +70,14 @@ def folders(profile: Profile, root: Path, seeds: Sequence[int]) -> dict[Path, st
 
 def judge_all(profile: Profile, root: Path, seeds: Sequence[int], device: torch.device) -> list[Evaluation]:
     """Judge the controls and every trained agent, both protocols."""
-    evaluations = []
-    for folder, agent in folders(profile, root, seeds).items():
+
+    def judge(folder: Path, agent: str, protocol: str) -> Evaluation:
         games = profile.demonstrator_games if agent == "demonstrator" else profile.games
-        for protocol in PROTOCOLS:
-            evaluations.append(
-                evaluate(
-                    agent,
-                    protocol,
-                    games,
-                    JUDGE_SEED,
-                    workers=os.cpu_count() or 1,
-                    device=device.type,
-                    json_path=folder / "evaluation.json",
-                )
-            )
-    return evaluations
+        path, workers = folder / "evaluation.json", os.cpu_count() or 1
+        return evaluate(agent, protocol, games, JUDGE_SEED, workers=workers, device=device.type, json_path=path)
+
+    players = folders(profile, root, seeds).items()
+    return [judge(folder, agent, protocol) for folder, agent in players for protocol in PROTOCOLS]
 
 
 def film_all(profile: Profile, root: Path, seeds: Sequence[int]) -> None:

@@ -1,0 +1,111 @@
+"""What a user can get wrong ends with exit code 2 and one line that names it; nothing of theirs is lost."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness.cli import COMMANDS, main
+from harness.profiles import PARADIGMS, PROFILES
+
+Refuse = Callable[..., str]
+
+
+@pytest.fixture
+def refuse(capsys: pytest.CaptureFixture[str]) -> Refuse:
+    """Run the command line, expect it to refuse, and return its one line."""
+
+    def run(*words: str) -> str:
+        with pytest.raises(SystemExit) as stop:
+            main(words)
+        said = capsys.readouterr().err.strip()
+        assert stop.value.code == 2, said
+        assert len(said.splitlines()) == 1, said
+        assert "Traceback" not in said
+        return said
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["dance"], "dance"),
+        (["train"], "supervised, unsupervised, reinforcement"),
+        (["train", "osmosis"], "osmosis"),
+        (["train", "supervised", "--profile", "huge"], "huge"),
+        (["compare", "--profile", "huge"], "huge"),
+        (["compare", "--seeds", "-1"], "-1"),
+        (["train", "reinforcement", "--steps", "0"], "--steps"),
+        (["train", "reinforcement", "--steps", "many"], "--steps"),
+        (["train", "reinforcement", "--seed", "-3"], "--seed -3"),
+        (["train", "reinforcement", "--colour", "red"], "--colour"),
+        (["evaluate", "random", "--games", "0"], "--games"),
+        (["evaluate", "random", "--protocol", "loose"], "--protocol"),
+        (["evaluate", "nowhere.safetensors"], "nowhere.safetensors"),
+        (["evaluate", "random", "--device", "abacus"], "abacus"),
+        (["replay"], "agent"),
+        (["replay", "random", "--out", "film.gif"], "film.gif"),
+        (["report", "no/such/runs"], "no/such/runs"),
+    ],
+    ids=" ".join,
+)
+def test_mistakes_are_named(refuse: Refuse, words: list[str], named: str, monkeypatch: pytest.MonkeyPatch,
+                            tmp_path: Path) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert named in refuse(*words)
+    assert not list(tmp_path.glob("**/*.safetensors"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_cuda_without_cuda(refuse: Refuse, tmp_path: Path) -> None:
+    assert "--device cpu" in refuse("train", "supervised", "--device", "cuda", "--runs", str(tmp_path))
+
+
+def test_a_folder_that_cannot_be_written(refuse: Refuse, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    said = refuse("train", "reinforcement", "--profile", "smoke", "--runs", str(tmp_path / "file"))
+    assert str(tmp_path / "file") in said
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_run_of_another_config_is_left_alone(refuse: Refuse, tmp_path: Path) -> None:
+    folder = tmp_path / "smoke" / "reinforcement" / "seed_0"
+    folder.mkdir(parents=True)
+    config = json.dumps({"paradigm": "reinforcement", "seed": 0, "format": 1, "config": {"steps": 7}})
+    (folder / "config.json").write_text(config)
+    said = refuse("train", "reinforcement", "--profile", "smoke", "--runs", str(tmp_path))
+    assert "steps = 7" in said
+    assert (folder / "config.json").read_text() == config
+
+
+def test_a_full_disk(refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(fd: int) -> None:
+        raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(os, "fsync", full)
+    said = refuse("train", "reinforcement", "--profile", "smoke", "--runs", str(tmp_path))
+    assert "No space left" in said
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_needs_nothing(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        main([command, "--help"])
+    except SystemExit as stop:
+        assert not stop.code
+    assert "usage" in capsys.readouterr().out.lower()
+
+
+@pytest.mark.parametrize("paradigm", PARADIGMS)
+def test_every_field_is_a_flag_with_a_sentence(paradigm: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(["train", paradigm, "--help"])
+    assert not stop.value.code
+    text = capsys.readouterr().out
+    config = getattr(PROFILES["quick"], paradigm)
+    for name in vars(config):
+        assert f"--{name.replace('_', '-')}" in text
