@@ -88,6 +88,8 @@ def read_evaluations(path: Path) -> list[Evaluation]:
         UserError: the file is not what the judge writes.
     """
     content = read_json(path)
+    if not isinstance(content, list):
+        raise UserError(f"{path}: should hold a list of evaluations; delete it and run `breakout evaluate` again")
     try:
         return [_from_plain(entry) for entry in content]
     except (KeyError, TypeError, ValueError) as error:

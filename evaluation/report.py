@@ -206,8 +206,8 @@ def _dots(judged: Sequence[tuple[RunResult, Evaluation]], protocol: Protocol) ->
     described = "; ".join(f"{s.label}: mean {points(s.mean)}" for s in strips)
     svg = plots.dots(strips, f"Scores of all {protocol.name} games", described, f"dots-{protocol.name}")
     return Picture(
-        "Every game is a dot; a large one is the mean of a training seed. The tick below a row is its mean; the bar, where "
-        "games are independent, the 95% interval of that mean.",
+        "Every game is a dot; a large one is the mean of a training seed. The tick below a row is its mean; the bar, "
+        "where games are independent, the 95% interval of that mean.",
         svg,
         ("agent", "scores in order of play"),
         tuple((strip.label, ", ".join(f"{score:.4g}" for score in strip.scores)) for strip in strips),

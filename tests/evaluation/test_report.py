@@ -1,0 +1,170 @@
+"""The page: everything that is there is on it, what is not is named, and nothing on it is taken on trust."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from agents.files import UserError
+from evaluation.reading import reading
+from evaluation.report import write_report
+from evaluation.runs import read_profile
+
+
+def words(root):
+    return " ".join(reading(read_profile(root)))
+
+
+def test_whole_page(whole):
+    page = write_report(whole)
+    html = page.read_text()
+    assert page == whole / "report" / "index.html"
+    assert page.stat().st_size < 2_000_000
+    assert "What is missing here" not in html
+    for text in (
+        "Supervised, seed 2",
+        "Supervised, mean of 3 seeds",
+        "Random policy",
+        "0123456789ab",
+        "30, 4 distinct",
+    ):
+        assert text in html
+    assert html.count("<video") == 13
+    assert all((page.parent / name).stat().st_size > 0 for name in re.findall(r'src="([^"]+)"', html))
+
+
+def test_it_asks_nothing_of_the_network_and_runs_nothing(whole):
+    html = write_report(whole).read_text()
+    assert "http:" not in html
+    assert "https:" not in html
+    assert "<script" not in html
+    assert not re.search(r"@import|url\((?!#)", html)
+
+
+def test_every_picture_has_a_name_a_description_and_a_table(whole):
+    html = write_report(whole).read_text()
+    pictures = re.findall(r"<svg.*?</svg>", html, flags=re.DOTALL)
+    assert len(pictures) == 4
+    assert all("<title" in svg and "<desc" in svg and "currentColor" in svg for svg in pictures)
+    assert html.count("The numbers behind this picture") == 4
+    identities = re.findall(r'\sid="([^"]+)"', html)
+    assert len(identities) == len(set(identities))
+    assert all(target in identities for target in re.findall(r'(?:href="#|url\(#)([^")]+)', html))
+
+
+def test_the_same_folder_gives_the_same_page(whole):
+    assert write_report(whole).read_bytes() == write_report(whole).read_bytes()
+
+
+def test_a_single_file_has_its_films_inside(whole):
+    page = write_report(whole, single_file=True)
+    html = page.read_text()
+    assert page.name == "breakout.html"
+    assert html.count('src="data:video/mp4;base64,') == 13
+    assert 'src="together' not in html
+
+
+def test_the_reading_names_the_leader_and_what_it_took(whole):
+    text = words(whole)
+    assert re.search(r"Under sticky, supervised has the highest mean, \d+ \(\d+ to \d+\)", text)
+    assert "interval lies above both others" in text
+    assert "are clear of random play" in text
+    assert "supervised, 88,000 labels, no rewards" in text
+    assert "Fewer than three training seeds" not in text
+    assert "supervised 4 of 30" in text
+
+
+def test_a_missing_arm_is_named(tmp_path, write_run):
+    for name in ("supervised", "reinforcement", "random"):
+        write_run(tmp_path, name)
+    html = write_report(tmp_path).read_text()
+    assert "Unsupervised: no run in this folder" in html
+    assert "Demonstrator (reads RAM): no run in this folder" in html
+    assert "Supervised, seed 0: replay.mp4" in html
+    text = words(tmp_path)
+    assert "Unsupervised is missing from this comparison" in text
+    assert "Fewer than three training seeds" in text
+    assert "interval lies above the other." in text
+
+
+def test_who_did_not_learn_is_told(tmp_path, write_run):
+    write_run(tmp_path, "random")
+    for name in ("supervised", "unsupervised", "reinforcement"):
+        write_run(tmp_path, name, centre=(1, 1))
+    text = words(tmp_path)
+    assert "are not clear of random play" in text
+    assert "do not tell them apart" in text
+    assert "There nobody is above them" in text
+
+
+def test_a_tie_is_a_tie(tmp_path, write_run):
+    first, second = (write_run(tmp_path, name) for name in ("supervised", "unsupervised"))
+    shutil.copy(first / "evaluation.json", second / "evaluation.json")
+    assert "supervised and unsupervised have the same mean" in words(tmp_path)
+
+
+def test_an_untrained_encoder_that_plays_as_well_is_told(tmp_path, write_run):
+    write_run(tmp_path, "unsupervised", centre=(20, 20))
+    write_run(tmp_path, "unsupervised_untrained", centre=(20, 20))
+    assert "do not show that learning the representation helped" in words(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "present", [["random"], ["supervised"], ["demonstrator", "random"], ["unsupervised_untrained"]]
+)
+def test_little_is_enough_for_a_page(tmp_path, present, write_run):
+    for name in present:
+        write_run(tmp_path, name)
+    html = write_report(tmp_path).read_text()
+    assert "What is missing here" in html
+    assert ("Only supervised has been judged" if present == ["supervised"] else "nothing to compare") in html
+
+
+def test_training_without_a_judge_yet(tmp_path, write_run):
+    folder = write_run(tmp_path, "reinforcement")
+    (folder / "evaluation.json").unlink()
+    (folder / "metrics.csv").write_text("agent_steps,frames,gradient_steps,wall_seconds,loss\n1,4,1,1,0.5\n")
+    html = write_report(tmp_path).read_text()
+    assert "evaluation.json, replay.mp4 and scores in metrics.csv" in html
+    assert "no learning curve" in html
+
+
+def test_hostile_names_stay_text(tmp_path, write_run):
+    hostile = "<script>alert(1)<"
+    write_run(tmp_path, "supervised")
+    write_run(tmp_path, hostile + "$x^{" + "'\"&")
+    provenance = tmp_path / "supervised" / "seed_0" / "provenance.json"
+    provenance.write_text(json.dumps({"commit": hostile, hostile: "</dl><img src=x onerror=alert(1)>"}))
+    html = write_report(tmp_path).read_text()
+    assert "<script" not in html
+    assert "<img" not in html
+    assert "&lt;script&gt;alert(1)" in html
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("evaluation.json", "[{]"),
+        ("evaluation.json", '[{"agent": "x"}]'),
+        ("evaluation.json", "7"),
+        ("ledger.json", "[1]"),
+        ("ledger.json", '{"labels": "many"}'),
+        ("provenance.json", "{"),
+        ("metrics.csv", "frames,wall_seconds,score\n1,2,abc\n"),
+        ("metrics.csv", "score\n1\n"),
+        ("replay.json", "{}"),
+    ],
+)
+def test_a_damaged_file_is_named(tmp_path, file, content, write_run):
+    folder = write_run(tmp_path, "supervised")
+    (folder / "replay.mp4").write_bytes(b"")
+    (folder / file).write_text(content)
+    with pytest.raises(UserError, match=re.escape(str(folder / file))):
+        write_report(tmp_path)
+
+
+def test_no_runs_no_page(tmp_path):
+    with pytest.raises(UserError, match="holds no runs"):
+        write_report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
