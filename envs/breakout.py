@@ -46,8 +46,8 @@ LIVES = 5
 OBSERVATION_SHAPE = (STACK, SIDE, SIDE)
 FIRST_WALL, BOTH_WALLS = 432, 864  # points; the second is the most that the game holds
 
-# Rows of an 84 x 84 picture between the score's digits (y < 32 of 210) and the paddle's top (y = 189).
-_FLIGHT = slice(13, 76)
+# Rows of an 84 x 84 picture between the score's digits (y < 32 of 210) and the paddle (from y = 189: row 75 shows it).
+_FLIGHT = slice(13, 75)
 
 Bytes = npt.NDArray[np.uint8]
 Actions = npt.NDArray[np.int64]

@@ -10,6 +10,7 @@ from envs.breakout import (
     LEFT,
     NOOP,
     PROTOCOLS,
+    RIGHT,
     BreakoutVecEnv,
     Game,
     Protocol,
@@ -126,3 +127,11 @@ def test_wrong_use_is_refused() -> None:
         game.step(FIRE)
     with pytest.raises(RuntimeError, match="over"):
         game.step(NOOP)
+
+
+@pytest.mark.parametrize("dance", [(RIGHT, LEFT), (RIGHT, RIGHT, LEFT, LEFT), (RIGHT, NOOP, LEFT, NOOP)])
+def test_a_paddle_that_never_rests_is_served_all_the_same(dance: tuple[int, ...]) -> None:
+    game = Game(1, CLASSIC)
+    while not game.over and game.steps < 1000:
+        game.step(dance[game.steps % len(dance)])
+    assert game.over
