@@ -57,7 +57,7 @@ def landing_costs(paddle: Floats, target: Floats, frames: npt.NDArray[np.int64],
     """
     x = np.repeat(paddle[:, None], len(_SEQUENCES), axis=1)  # (B, 243)
     t = np.repeat(target[:, None], len(_SEQUENCES), axis=1)
-    distance = np.zeros_like(x)
+    distance = np.zeros(x.shape)
     horizon = np.clip(frames, 1, PLANNED_STEPS * FRAME_SKIP)
     for frame in range(int(horizon.max(initial=1))):
         x = np.clip((x + t) / 2, PADDLE_LEFT_MOST, PADDLE_RIGHT_MOST)

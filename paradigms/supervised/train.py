@@ -154,6 +154,7 @@ class Learner:
 
 def train(config: Config, run: Run) -> Agent:
     """Learn from labelled states; see the module's text. Rounds already gathered and fitted are not done again."""
+    torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # one core is for gathering
     training = _Training(config, run)
     with Gatherer(config.encoder, config.games) as gatherer:
         while training.round < config.rounds:

@@ -1,0 +1,83 @@
+"""The demonstrator foresees, plans and scores, and leaves the game as it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from agents.demonstrator import LANDING_Y, Demonstrator, landing_costs
+from agents.rollout import play
+from envs.breakout import CLASSIC, LEARNT_ACTIONS, STICKY, Game
+from envs.game_state import GameState
+
+NONE = np.zeros((1, 4, 84, 84), np.uint8)  # it does not look at observations
+
+
+def costs(paddle: float, target: float, frames: int, aim: float) -> list[float]:
+    row = landing_costs(np.array([paddle]), np.array([target]), np.array([frames]), np.array([aim]))
+    return row[0].round(3).tolist()
+
+
+def test_costs_of_a_landing_in_two_frames_equal_a_hand_calculation() -> None:
+    # Frame 1 moves T by 5.7 but the paddle still goes to the old T (100); frame 2 goes half the way to the new one.
+    assert costs(100, 100, 2, 120) == [20.0, 17.15, 22.85]
+    assert costs(100, 100, 1, 120) == [20.0, 20.0, 20.0], "nothing that is done now shows in one frame"
+
+
+def test_costs_leave_the_last_action_free_where_there_is_time() -> None:
+    near_by = costs(100, 100, 20, 104)
+    assert max(near_by) - min(near_by) < 0.5, "with five steps to go, any first action can be made good"
+    far = costs(20, 20, 20, 120)
+    assert far[1] < far[0] < far[2], "a far aim to the right wants RIGHT at once"
+
+
+def test_costs_are_the_same_in_a_mirror_away_from_the_walls() -> None:
+    generator = np.random.default_rng(0)
+    paddle, target, aim = generator.uniform(60, 90, (3, 50))
+    frames = generator.integers(1, 9, 50)
+    plain = landing_costs(paddle, target, frames, aim)
+    mirrored = landing_costs(152 - paddle, 152 - target, frames, 152 - aim)
+    np.testing.assert_allclose(plain, mirrored[:, [0, 2, 1]], atol=1e-9)
+
+
+@pytest.mark.parametrize("steps", [30, 130, 230, 330])
+def test_the_ball_lands_where_and_when_it_was_foreseen_whatever_the_paddle_does(steps: int) -> None:
+    game = Game(3, CLASSIC)
+    demonstrator, generator = Demonstrator([game]), np.random.default_rng(steps)
+    while game.steps < steps or not demonstrator.labels().known[0]:
+        game.step(int(demonstrator.predict(NONE)[0][0]))
+    labels = demonstrator.labels()
+    for _ in range(int(labels.frames[0])):
+        assert GameState.from_ram(game.ram).ball_y < LANDING_Y
+        game.ale.act(game.ale.getMinimalActionSet()[int(generator.choice(LEARNT_ACTIONS))])
+    state = GameState.from_ram(game.ram)
+    assert state.ball_y >= LANDING_Y
+    assert state.ball_x + 1 == labels.landing[0]
+
+
+def test_it_scores_without_losing_a_life_for_a_while() -> None:
+    (record,) = play(Demonstrator, [0], CLASSIC, max_steps=700)
+    assert record.score >= 20
+    assert record.lives_left == 5
+
+
+def test_a_game_that_is_watched_goes_on_as_one_that_is_not() -> None:
+    watched, alone = Game(9, STICKY), Game(9, STICKY)
+    demonstrator, generator = Demonstrator([watched]), np.random.default_rng(9)
+    for _ in range(250):
+        demonstrator.labels()
+        demonstrator.predict(NONE)
+        action = int(generator.choice(LEARNT_ACTIONS))
+        watched.step(action)
+        alone.step(action)
+        np.testing.assert_array_equal(watched.observation, alone.observation)
+    assert (watched.score, watched.lives) == (alone.score, alone.lives)
+
+
+def test_what_cannot_be_foreseen_costs_nothing() -> None:
+    game = Game(0, CLASSIC)
+    while GameState.from_ram(game.ram).ball_in_play:
+        game.step(0)  # until a life is lost
+    labels = Demonstrator([game]).labels()
+    assert not labels.known[0]
+    assert not labels.costs.any()

@@ -1,0 +1,182 @@
+"""The supervised arm: its losses by hand, its mirror, its pool, and a tiny run that learns, breaks off and goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from agents.agent import load_agent
+from agents.demonstrator import Demonstrator
+from agents.files import UserError
+from agents.run import Interrupted, Run
+from envs.breakout import CLASSIC, Game
+from paradigms.supervised import Config, train
+from paradigms.supervised.gather import Field
+from paradigms.supervised.labelled import NEAR, Labelled, Pool
+from paradigms.supervised.losses import imitation_losses, sample_weights, soft_labels
+from paradigms.supervised.train import Learner
+
+CPU = torch.device("cpu")
+TINY = Config(
+    rounds=2, demonstrated_rounds=1, labels=500, games=4, samples=1_600, batch=32, average=0.9, validation_games=1
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Small networks gain nothing from more, and lose a lot where other tests run beside them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def states() -> Labelled:
+    gathered, _, _ = Field(4, np.random.SeedSequence(1)).gather(None, 1_200)
+    return gathered
+
+
+def test_soft_labels_share_what_is_equally_cheap() -> None:
+    labels = soft_labels(torch.tensor([[4.0, 4.0, 20.0], [0.0, 0.5, 0.5]]))
+    torch.testing.assert_close(labels[0], torch.tensor([0.5, 0.5, 0.0]), atol=1e-6, rtol=0)
+    odds = np.exp(-1.0)  # half a pixel at a temperature of half a pixel
+    torch.testing.assert_close(labels[1, 1] / labels[1, 0], torch.tensor(float(odds), dtype=torch.float32))
+
+
+def test_weights_grow_with_what_is_at_stake_and_shrink_with_distance() -> None:
+    costs = torch.tensor([[1.0, 1.0, 1.0], [1.0, 4.0, 2.0], [1.0, 4.0, 2.0]])
+    weights = sample_weights(costs, torch.tensor([10.0, 10.0, NEAR + 1.0]))
+    torch.testing.assert_close(weights, torch.tensor([0.15, 1.15, 0.23]))
+
+
+def test_the_loss_equals_a_hand_calculation() -> None:
+    # The labels are (1, 0, 0) to within 1e-8 and the learner says 1/3 each: a divergence of log 3, times 0.15 + 10/3.
+    losses = imitation_losses(
+        logits=torch.zeros(1, 3),
+        estimates=torch.tensor([[0.5, 0.0, 0.0, 0.0, 0.0, 0.0]]),
+        costs=torch.tensor([[0.0, 10.0, 10.0]]),
+        auxiliary=torch.tensor([[0.0, 0.0, 0.0, 0.0, 0.0, 0.1]]),
+        frames=torch.tensor([5.0]),
+    )
+    assert float(losses.classification) == pytest.approx((0.15 + 10 / 3) * np.log(3), rel=1e-4)
+    assert float(losses.regression) == pytest.approx((0.5 + 0.1) / 6, rel=1e-5)
+
+
+def test_a_perfect_learner_has_no_loss() -> None:
+    costs = torch.tensor([[0.0, 1.0, 3.0], [7.0, 2.0, 2.0]])
+    auxiliary = torch.rand(2, 6)
+    losses = imitation_losses(-costs / 0.5, auxiliary, costs, auxiliary, torch.tensor([3.0, 50.0]))
+    assert float(losses.classification) == pytest.approx(0.0, abs=1e-6)
+    assert float(losses.regression) == 0.0
+
+
+def test_a_mirror_exchanges_right_and_left_and_the_sides(states: Labelled) -> None:
+    pool = Pool(10_000, 0.5, CPU)
+    pool.add(states)
+    batch = pool.draw(16, np.random.default_rng(0))
+    mirrored = batch.mirrored()
+    torch.testing.assert_close(mirrored.costs, batch.costs[:, [0, 2, 1]])
+    torch.testing.assert_close(mirrored.observation[..., 0], batch.observation[..., -1])
+    torch.testing.assert_close(mirrored.auxiliary[:, :4], -batch.auxiliary[:, :4])
+    torch.testing.assert_close(mirrored.auxiliary[:, 4:], batch.auxiliary[:, 4:])
+    for once, twice in zip(batch, mirrored.mirrored(), strict=True):
+        torch.testing.assert_close(once, twice)
+
+
+def test_labelled_observations_are_those_of_the_game() -> None:
+    field = Field(4, np.random.SeedSequence(2))
+    twins = [Game(game.seed, game.protocol) for game in field._games]
+    states, _, _ = field.gather(None, 40)
+    rows = iter(range(len(states.stack)))
+    demonstrator = Demonstrator(twins)
+    known = demonstrator.labels().known
+    for place in np.flatnonzero(known):  # the very first states: every game as it began
+        np.testing.assert_array_equal(states.pictures[states.stack[next(rows)]], twins[place].observation)
+
+
+def test_the_ball_in_the_picture_is_where_the_label_says(states: Labelled) -> None:
+    checked = 0
+    for stack, auxiliary in zip(states.stack[::7], states.auxiliary[::7], strict=True):
+        height, across = auxiliary[4] * 72 + 105, auxiliary[3] * 72 + 80  # px of the screen
+        if 110 < height < 175:  # in the open, where only the ball is bright
+            window = states.pictures[stack[-1]][38:72, 5:79]  # between the walls; a row is 2.5 px
+            row, column = np.unravel_index(window.argmax(), window.shape)
+            assert abs((row + 38.5) * 2.5 - height) < 8
+            assert abs((column + 5.5) * 160 / 84 - across) < 6
+            checked += 1
+    assert checked >= 10
+
+
+def test_what_is_held_out_is_never_drawn(states: Labelled) -> None:
+    pool = Pool(10_000, 0.7, CPU)
+    pool.add(states)
+    assert len(pool.held_out) > 50
+    assert set(pool.held_out) == set(np.flatnonzero(states.held_out))
+    assert not set(pool._all) & set(pool.held_out)
+    assert not set(pool._near) & set(pool.held_out)
+    assert set(pool._near) < set(pool._all)
+
+
+def test_pictures_are_kept_once(states: Labelled) -> None:
+    assert len(states.pictures) < 1.6 * len(states.stack), "not four to a state"
+
+
+def test_labelled_states_that_do_not_fit_are_refused(states: Labelled) -> None:
+    arrays = states.arrays()
+    with pytest.raises(ValueError, match="costs must be"):
+        Labelled(**(arrays | {"costs": arrays["costs"][:-1]}))
+    with pytest.raises(ValueError, match="picture that is not there"):
+        Labelled(**(arrays | {"stack": arrays["stack"] + len(states.pictures)}))
+
+
+def test_fitting_makes_held_out_actions_agree_with_the_demonstrator(states: Labelled, tmp_path: Path) -> None:
+    with Run(tmp_path, "supervised", TINY, 0, CPU) as run:
+        learner, pool = Learner(TINY, run), Pool(10_000, 0.7, CPU)
+        pool.add(states)
+        before = learner.held_out(pool)
+        for _ in range(150):
+            learner.step(pool.draw(32, learner.generator))
+        after = learner.held_out(pool)
+    assert after["heldout_loss"] < 0.8 * before["heldout_loss"]
+    assert after["heldout_regression"] < 0.8 * before["heldout_regression"]
+
+
+def test_a_tiny_run_breaks_off_goes_on_and_yields_an_agent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, calls = Learner.step, []
+
+    def step_and_interrupt(self: Learner, batch: object) -> tuple[float, float]:
+        calls.append(1)
+        if len(calls) == 30:
+            os.kill(os.getpid(), signal.SIGINT)
+        return step(self, batch)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Learner, "step", step_and_interrupt)
+    with Run(tmp_path, "supervised", TINY, 0, CPU) as run, pytest.raises(Interrupted):
+        train(TINY, run)
+    assert len(calls) < 100
+    with Run(tmp_path, "supervised", TINY, 0, CPU) as run:
+        agent = train(TINY, run)
+        run.finish(agent, tmp_path / "agent.safetensors")
+        ledger = run.ledger
+    assert len(calls) == ledger.gradient_steps == 100, "nothing is fitted twice or left out"
+    assert ledger.samples == 100 * 32
+    assert 1_000 <= ledger.labels < 1_100
+    assert ledger.rewards_read == 0
+    assert ledger.frames == 4 * ledger.agent_steps > 4_000
+    observation = Game(1, CLASSIC).observation[None]
+    assert load_agent(tmp_path / "agent.safetensors").predict(observation)[0] == agent.predict(observation)[0]
+    header = (tmp_path / "metrics.csv").read_text().splitlines()[0]
+    assert "heldout_loss" in header and "score" in header
+
+
+@pytest.mark.parametrize(("name", "value"), [("labels", 0), ("near_share", 1.0), ("average", -0.1), ("games", 3)])
+def test_numbers_that_make_no_sense_are_refused_by_name(name: str, value: float) -> None:
+    with pytest.raises(UserError, match=f"--{name.replace('_', '-')} must be"):
+        Config(**{name: value})
