@@ -107,6 +107,7 @@ class BreakoutPPO(PPO):
         """Return what `restore` needs to go on after `update` updates."""
         return {
             "update": update,
+            "bfloat16": self.policy.precision is torch.bfloat16,
             "policy": self.policy.state_dict(),
             "optimizer": self.policy.optimizer.state_dict(),
             "torch": torch.get_rng_state(),
@@ -114,7 +115,8 @@ class BreakoutPPO(PPO):
         }
 
     def restore(self, state: Tree) -> None:
-        """Take back weights, optimiser and random states."""
+        """Take back weights, precision, optimiser and random states."""
+        self.policy.precision = torch.bfloat16 if state["bfloat16"] else torch.float32
         self.policy.load_state_dict(state["policy"])
         self.policy.optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["torch"])

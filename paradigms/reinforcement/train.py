@@ -27,7 +27,7 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -85,7 +85,7 @@ def count(run: Run, config: Config) -> None:
     run.ledger.samples += config.epochs * config.rollout
 
 
-def overlapped(learner: BreakoutPPO, done: int, total: int) -> Iterator[int]:
+def overlapped(learner: BreakoutPPO, done: int, total: int) -> Generator[int]:
     """Update `learner` while a copy of it gathers the next rollout; yield the number of updates made so far.
 
     At every yield both are at rest. In between they share nothing, so a run repeats itself exactly.

@@ -1,0 +1,199 @@
+"""What this machine can do, measured in one run: speeds differ threefold between machines, ratios travel.
+
+Three questions: what our adapter costs over the bare native environment; how fast the Nature network trains here (the
+yardstick for the README's minutes); and how much faster our PPO is than stable-baselines3's own at equal
+hyperparameters and with the same network, each in the environment that it comes with.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import ale_py
+import gymnasium as gym
+import numpy as np
+import torch
+from ale_py.vector_env import AtariVectorEnv
+from gymnasium.vector import AutoresetMode
+from rich.console import Console
+from rich.table import Table
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_atari_env
+from stable_baselines3.common.torch_layers import NatureCNN
+from stable_baselines3.common.vec_env import VecFrameStack
+
+from agents.encoder import Encoder
+from agents.run import require_positive
+from envs.breakout import ALL_ACTIONS, CLASSIC, LEARNT_ACTIONS, OBSERVATION_SHAPE, BreakoutVecEnv
+from paradigms import reinforcement
+from paradigms.reinforcement.ppo import BreakoutPPO, EncoderFeatures
+from paradigms.reinforcement.train import cores, half_of_the_threads, overlapped
+
+YARDSTICK = 1_600.0  # samples/s of the Nature network (float32, contiguous) on the machine of the README's minutes
+BATCH = 256  # samples in a gradient step of the network alone
+
+
+@dataclass(frozen=True)
+class Config:
+    """How long to measure; the defaults take about two minutes on 2 cores."""
+
+    games: int = 16
+    """Games side by side."""
+    environment_steps: int = 1_500
+    """Steps of each game, for the environment."""
+    gradient_steps: int = 20
+    """Gradient steps, for the network alone."""
+    rollouts: int = 20
+    """Rollouts of games x 64 steps gathered and learnt from, for our PPO."""
+    stock_rollouts: int = 10
+    """The same for stable-baselines3's."""
+
+    def __post_init__(self) -> None:
+        require_positive(self, "games", "environment_steps", "gradient_steps", "rollouts", "stock_rollouts")
+
+
+@dataclass(frozen=True)
+class Speed:
+    """One measurement."""
+
+    what: str
+    per_second: float
+
+
+def bench(config: Config | None = None) -> None:
+    """Measure and print three tables."""
+    config = config or Config()
+    console = Console()
+    console.print(f"{cores()} cores, torch {torch.__version__} with {torch.get_num_threads()} threads")
+    console.print(table("Environment", "steps/s", environment_speeds(config)))
+    network = network_speeds(config)
+    console.print(table(f"Nature network, training, batch {BATCH}", "samples/s", network))
+    console.print(f"this machine : the README's = {network[0].per_second / YARDSTICK:.2f}\n")
+    console.print(table("PPO, equal hyperparameters, small network", "steps/s", ppo_speeds(config)))
+
+
+def table(title: str, unit: str, speeds: Sequence[Speed]) -> Table:
+    """Lay out speeds, each with its ratio to the first."""
+    result = Table(title=title, title_justify="left", min_width=72)
+    for heading in ("", unit, "ratio"):
+        result.add_column(heading, justify="right" if heading else "left")
+    for speed in speeds:
+        result.add_row(speed.what, f"{speed.per_second:,.0f}", f"{speed.per_second / speeds[0].per_second:.2f}")
+    return result
+
+
+def environment_speeds(config: Config) -> list[Speed]:
+    """Time the bare `AtariVectorEnv` and our adapter over it with the same random actions, in turns."""
+    bare = AtariVectorEnv(
+        "breakout", config.games, num_threads=cores(), reward_clipping=False, autoreset_mode=AutoresetMode.SAME_STEP
+    )
+    ours = BreakoutVecEnv(config.games, 0, CLASSIC, threads=cores())
+    bare.reset(seed=0)
+    ours.reset()
+    actions = np.random.default_rng(0).integers(len(ALL_ACTIONS), size=(config.environment_steps, config.games))
+    spent = {bare.step: 0.0, ours.step: 0.0}
+    for burst in np.array_split(actions, 10):
+        for step in spent:
+            spent[step] += seconds(step, burst)
+    rates = [actions.size / time_taken for time_taken in spent.values()]
+    bare.close()
+    ours.close()
+    return [Speed(what, rate) for what, rate in zip(("bare AtariVectorEnv", "BreakoutVecEnv"), rates, strict=True)]
+
+
+def network_speeds(config: Config) -> list[Speed]:
+    """Time forward, backward and Adam: stable-baselines3's Nature network, then the encoder of that width."""
+    space = gym.spaces.Box(0, 255, OBSERVATION_SHAPE, np.uint8)
+    plain, encoder = NatureCNN(space), Encoder("nature")
+
+    def stock(batch: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = plain(batch / 255)
+        return features
+
+    def ours(batch: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor = encoder(batch).features
+        return features
+
+    return [
+        Speed("float32, contiguous", _trained_per_second(plain, stock, torch.float32, config)),
+        Speed("float32, channels last", _trained_per_second(encoder, ours, torch.float32, config)),
+        Speed("bfloat16, channels last", _trained_per_second(encoder, ours, torch.bfloat16, config)),
+    ]
+
+
+def ppo_speeds(config: Config) -> list[Speed]:
+    """Time gathering and learning together, stable-baselines3's PPO and ours."""
+    learning = reinforcement.Config(games=config.games)
+    return [
+        Speed("stable-baselines3, its wrappers, DummyVecEnv", _stock_ppo(learning, config.stock_rollouts)),
+        Speed("ours", _our_ppo(learning, config.rollouts)),
+    ]
+
+
+def _stock_ppo(learning: reinforcement.Config, rollouts: int) -> float:
+    gym.register_envs(ale_py)
+    env = VecFrameStack(make_atari_env("BreakoutNoFrameskip-v4", learning.games, seed=0), 4)
+    learner = PPO(
+        "CnnPolicy",
+        env,
+        n_steps=learning.rollout_steps,
+        batch_size=learning.minibatch,
+        n_epochs=learning.epochs,
+        policy_kwargs={
+            "features_extractor_class": EncoderFeatures,
+            "features_extractor_kwargs": {"width": learning.encoder},
+            "normalize_images": False,
+        },
+        device="cpu",
+    )
+    learner.learn(learning.rollout)  # not timed
+    start = time.perf_counter()
+    learner.learn(rollouts * learning.rollout, reset_num_timesteps=False)
+    rate = rollouts * learning.rollout / (time.perf_counter() - start)
+    env.close()
+    return rate
+
+
+def _our_ppo(learning: reinforcement.Config, rollouts: int) -> float:
+    env = BreakoutVecEnv(
+        learning.games, 0, CLASSIC, actions=LEARNT_ACTIONS, clip_rewards=True, life_loss_ends=True, threads=cores()
+    )
+    with half_of_the_threads():
+        learner = BreakoutPPO(env, learning, np.random.default_rng(0))
+        # The first update is not timed; the last has nothing to gather beside it, so one more than that is asked for.
+        updates = overlapped(learner, 0, rollouts + 2)
+        next(updates)
+        start = time.perf_counter()
+        for _ in range(rollouts):
+            next(updates)
+        rate = rollouts * learning.rollout / (time.perf_counter() - start)
+        updates.close()
+    env.close()
+    return rate
+
+
+def _trained_per_second(
+    network: torch.nn.Module, features: Callable[[torch.Tensor], torch.Tensor], dtype: torch.dtype, config: Config
+) -> float:
+    batch = torch.randint(0, 256, (BATCH, *OBSERVATION_SHAPE), dtype=torch.uint8)
+    optimiser = torch.optim.Adam(network.parameters(), fused=True)
+
+    def step(batch: torch.Tensor) -> None:
+        with torch.autocast("cpu", dtype, enabled=dtype is torch.bfloat16):
+            loss = features(batch).float().square().mean()
+        optimiser.zero_grad()
+        torch.autograd.backward(loss)
+        optimiser.step()
+
+    seconds(step, [batch] * 2)
+    return BATCH * config.gradient_steps / seconds(step, [batch] * config.gradient_steps)
+
+
+def seconds(step: Callable[..., object], arguments: Iterable[object]) -> float:
+    """Return how long it takes to call `step` with each argument in turn."""
+    start = time.perf_counter()
+    for argument in arguments:
+        step(argument)
+    return time.perf_counter() - start
