@@ -28,7 +28,7 @@ Weights = dict[str, dict[str, npt.NDArray[np.generic]]]  # of "encoder" and "hea
 
 DEMONSTRATED = 2  # games that the demonstrator drives once there is a learner
 NOISE = (0.3, 0.02)  # probability of a random action in its games, from the first to the last
-LONGEST_VALIDATION = 3_000  # agent steps: a game that is still going is good enough to compare
+LONGEST_VALIDATION = 2_500  # agent steps: a game that is still going is good enough to compare
 
 
 @dataclass(frozen=True)
@@ -139,11 +139,12 @@ class _Album:
         self.pictures.extend(new)
 
 
-def carry_out(order: Order, field: Field, width: Width) -> Harvest:
-    """Gather and validate as ordered."""
+def carry_out(order: Order, field: Field | None, width: Width) -> Harvest:
+    """Gather (if there is a field) and validate as ordered."""
     agent = make_agent(width, order.weights) if order.weights else None
     states, steps, scores = None, 0, list[int]()
-    if order.labels:
+    if field is not None and order.labels:
+        field.seeds = order.seeds  # new games are this round's, whether the field is new or not
         states, steps, scores = field.gather(agent, order.labels)
     validation = []
     if agent is not None and order.validation_seeds:
@@ -159,9 +160,8 @@ def _serve(pipe: Connection, width: Width, games: int) -> None:
     try:
         while True:
             order: Order = pipe.recv()
-            if field is None:
+            if field is None and order.labels:
                 field = Field(games, order.seeds)
-            field.seeds = order.seeds
             pipe.send(carry_out(order, field, width))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return

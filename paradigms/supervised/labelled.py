@@ -18,14 +18,14 @@ from envs.breakout import SIDE, STACK
 NEAR = 28  # frames: a ball that lands within these mostly falls freely, so the picture shows where
 AUXILIARY = ("landing", "paddle", "target", "ball_x", "ball_y", "frames")
 ACROSS = 4  # the first four of them are places across the screen, which a mirror negates
-_MIDDLE, _REACH = 80.0, 72.0  # px: half the screen, and half the width between the walls
+_MIDDLE, REACH = 80.0, 72.0  # px: half the screen, and half the width between the walls
 _FAR = 60.0  # frames: all later landings are alike
 
 
 def auxiliary_targets(labels: Labels) -> npt.NDArray[np.float32]:
     """`(B, 6)`: landing, paddle, T, ball x and y from -1 to 1 between the walls, frames from 0 to 1."""
-    places = [(getattr(labels, name) - _MIDDLE) / _REACH for name in AUXILIARY[:ACROSS]]
-    height = (labels.ball_y - 105.0) / _REACH
+    places = [(getattr(labels, name) - _MIDDLE) / REACH for name in AUXILIARY[:ACROSS]]
+    height = (labels.ball_y - 105.0) / REACH
     return np.stack([*places, height, np.minimum(labels.frames, _FAR) / _FAR], axis=1).astype(np.float32)
 
 

@@ -15,66 +15,24 @@ Round by round:
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from agents.agent import Agent
-from agents.encoder import Encoder, Width, fastest_precision
+from agents.encoder import Encoder, fastest_precision
 from agents.files import Tree, UserError
 from agents.heads import ActionHead
-from agents.run import Run, require_positive
+from agents.run import Run
 from envs.breakout import FRAME_SKIP, game_seeds
+from paradigms.supervised.config import Config
 from paradigms.supervised.gather import Gatherer, Harvest, Order, Weights, make_agent
-from paradigms.supervised.labelled import AUXILIARY, Batch, Labelled, Pool
-from paradigms.supervised.losses import imitation_losses
+from paradigms.supervised.labelled import AUXILIARY, NEAR, REACH, Batch, Labelled, Pool
+from paradigms.supervised.losses import Losses, imitation_losses
 
 TICK = 25  # gradient steps between two looks at the clock
 HELD_OUT_SAMPLE = 2_048  # states that the held-out loss is taken on
-
-
-@dataclass(frozen=True)
-class Config:
-    """Defaults: the quick profile."""
-
-    encoder: Width = "small"
-    """Width of the shared encoder."""
-    rounds: int = 10
-    """Rounds of gathering and fitting."""
-    demonstrated_rounds: int = 2
-    """Of these, how many the demonstrator alone gathers for, before the learner drives (rounds)."""
-    labels: int = 10_000
-    """States labelled in each round (states)."""
-    games: int = 10
-    """Games side by side while gathering; the first one's states are held out (games)."""
-    samples: int = 120_000
-    """Observations that pass through gradient steps in each round, with repetition (observations)."""
-    batch: int = 128
-    """Observations in a gradient step."""
-    learning_rate: float = 1e-3
-    """Adam's step size."""
-    average: float = 0.999
-    """How much of the moving average of the weights stays at each gradient step (0 to 1)."""
-    near_share: float = 0.7
-    """Share of each batch whose ball lands within 28 frames (0 to 1)."""
-    auxiliary_weight: float = 1.0
-    """Weight of the regression beside the classification."""
-    validation_games: int = 12
-    """Sticky games that each round's agent plays to choose the best round (games)."""
-
-    def __post_init__(self) -> None:
-        require_positive(
-            self, "rounds", "demonstrated_rounds", "labels", "games", "samples", "batch", "learning_rate",
-            "auxiliary_weight", "validation_games",
-        )  # fmt: skip
-        for name in ("average", "near_share"):
-            if not 0 <= getattr(self, name) < 1:
-                flag = name.replace("_", "-")
-                raise UserError(f"--{flag} must be at least 0 and below 1, got {getattr(self, name)}")
-        if self.games < 4:
-            raise UserError(f"--games must be at least 4 (held out, learner's, demonstrator's), got {self.games}")
 
 
 class Learner:
@@ -95,39 +53,47 @@ class Learner:
         self.config, self.device = config, run.device
         self.precision = fastest_precision(encoder, run.device, config.batch)
         self.generator = np.random.default_rng(run.stream("batches"))
+        self.steps = 0
 
-    def losses(self, modules: nn.ModuleDict, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Logits `(B, 3)`, classification and regression loss."""
+    def losses(self, modules: nn.ModuleDict, batch: Batch) -> tuple[Tensor, Tensor, Losses]:
+        """Logits `(B, 3)`, estimates `(B, 6)`, and what they lose against the labels."""
         with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
             features = modules["encoder"](batch.observation).features
         features = features.float()
         logits, estimates = modules["head"](features), modules["auxiliary"](torch.relu(features))
-        return logits, *imitation_losses(logits, estimates, batch.costs, batch.auxiliary, batch.frames)
+        return logits, estimates, imitation_losses(logits, estimates, batch.costs, batch.auxiliary, batch.frames)
 
     def step(self, batch: Batch) -> tuple[float, float]:
         """Take one gradient step and follow it with the average."""
-        _, classification, regression = self.losses(self.modules, batch)
+        _, _, (classification, regression) = self.losses(self.modules, batch)
         self.optimizer.zero_grad()
         torch.autograd.backward(classification + self.config.auxiliary_weight * regression)
         self.optimizer.step()
+        self.steps += 1
+        stays = min(self.config.average, self.steps / (self.steps + 9))  # a young average forgets its start sooner
         with torch.no_grad():
-            pairs = zip(self.averaged.parameters(), self.modules.parameters(), strict=True)
-            for average, weight in pairs:
-                average.lerp_(weight, 1 - self.config.average)
+            for average, weight in zip(self.averaged.parameters(), self.modules.parameters(), strict=True):
+                average.lerp_(weight, 1 - stays)
         return float(classification.detach()), float(regression.detach())
 
     @torch.no_grad()
     def held_out(self, pool: Pool) -> dict[str, float]:
-        """The averaged weights' losses, and how often their action is a cheapest one, in games never trained on."""
+        """How the averaged weights do in games that are never trained on.
+
+        `regret_px`: landing error that the chosen action costs; `landing_error_px`: of the regression; both where the
+        ball lands soon.
+        """
         which = pool.held_out[np.linspace(0, len(pool.held_out) - 1, HELD_OUT_SAMPLE).astype(int)]
         batch = pool.take(which)
-        logits, classification, regression = self.losses(self.averaged, batch)
-        chosen = batch.costs.gather(1, logits.argmax(1, keepdim=True))[:, 0]
-        agreement = (chosen <= batch.costs.amin(1) + 1.0).float().mean()  # within 1 px of the best
+        logits, estimates, losses = self.losses(self.averaged, batch)
+        near = batch.frames <= NEAR
+        regret = batch.costs.gather(1, logits.argmax(1, keepdim=True))[:, 0] - batch.costs.amin(1)
+        error = (estimates[:, 0] - batch.auxiliary[:, 0]).abs() * REACH
         return {
-            "heldout_loss": float(classification),
-            "heldout_regression": float(regression),
-            "heldout_agreement": float(agreement),
+            "heldout_loss": float(losses.classification),
+            "heldout_regression": float(losses.regression),
+            "heldout_regret_px": float(regret[near].mean()),
+            "heldout_landing_error_px": float(error[near].mean()),
         }
 
     def weights(self) -> Weights:
@@ -143,6 +109,7 @@ class Learner:
             "averaged": self.averaged.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.bit_generator.state,
+            "steps": self.steps,
         }
 
     def load(self, state: Tree) -> None:
@@ -150,16 +117,21 @@ class Learner:
         self.averaged.load_state_dict(state["averaged"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.bit_generator.state = state["generator"]
+        self.steps = state["steps"]
 
 
 def train(config: Config, run: Run) -> Agent:
     """Learn from labelled states; see the module's text. Rounds already gathered and fitted are not done again."""
-    torch.set_num_threads(max(1, torch.get_num_threads() - 1))  # one core is for gathering
-    training = _Training(config, run)
-    with Gatherer(config.encoder, config.games) as gatherer:
-        while training.round < config.rounds:
-            training.play_round(gatherer)
-        training.choose(gatherer)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(max(1, threads - 1))  # the other core is for gathering
+    try:
+        training = _Training(config, run)
+        with Gatherer(config.encoder, config.games) as gatherer:
+            while training.round < config.rounds:
+                training.play_round(gatherer)
+            training.choose(gatherer)
+    finally:
+        torch.set_num_threads(threads)
     assert training.best is not None
     return make_agent(config.encoder, training.best)
 

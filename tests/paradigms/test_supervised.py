@@ -160,7 +160,7 @@ def test_a_tiny_run_breaks_off_goes_on_and_yields_an_agent(tmp_path: Path, monke
     monkeypatch.setattr(Learner, "step", step_and_interrupt)
     with Run(tmp_path, "supervised", TINY, 0, CPU) as run, pytest.raises(Interrupted):
         train(TINY, run)
-    assert len(calls) < 100
+    assert 30 <= len(calls) < 100
     with Run(tmp_path, "supervised", TINY, 0, CPU) as run:
         agent = train(TINY, run)
         run.finish(agent, tmp_path / "agent.safetensors")

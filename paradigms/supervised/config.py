@@ -1,0 +1,56 @@
+"""How much of everything the supervised arm takes, in each profile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agents.encoder import Width
+from agents.files import UserError
+from agents.run import require_positive
+
+
+@dataclass(frozen=True)
+class Config:
+    """Defaults: the quick profile."""
+
+    encoder: Width = "small"
+    """Width of the shared encoder."""
+    rounds: int = 11
+    """Rounds of gathering and fitting."""
+    demonstrated_rounds: int = 2
+    """Of these, how many the demonstrator alone gathers for, before the learner drives (rounds)."""
+    labels: int = 10_000
+    """States labelled in each round (states)."""
+    games: int = 10
+    """Games side by side while gathering; the first one's states are held out (games)."""
+    samples: int = 120_000
+    """Observations that pass through gradient steps in each round, with repetition (observations)."""
+    batch: int = 128
+    """Observations in a gradient step."""
+    learning_rate: float = 2e-3
+    """Adam's step size."""
+    average: float = 0.999
+    """How much of the moving average of the weights stays at each gradient step (0 to 1)."""
+    near_share: float = 0.7
+    """Share of each batch whose ball lands within 28 frames (0 to 1)."""
+    auxiliary_weight: float = 10.0
+    """Weight of the regression beside the classification."""
+    validation_games: int = 8
+    """Sticky games that each round's agent plays to choose the best round (games)."""
+
+    def __post_init__(self) -> None:
+        require_positive(
+            self, "rounds", "demonstrated_rounds", "labels", "games", "samples", "batch", "learning_rate",
+            "auxiliary_weight", "validation_games",
+        )  # fmt: skip
+        for name in ("average", "near_share"):
+            if not 0 <= getattr(self, name) < 1:
+                flag = name.replace("_", "-")
+                raise UserError(f"--{flag} must be at least 0 and below 1, got {getattr(self, name)}")
+        if self.games < 4:
+            raise UserError(f"--games must be at least 4 (held out, learner's, demonstrator's), got {self.games}")
+
+
+SMOKE = Config(rounds=2, demonstrated_rounds=1, labels=500, games=4, samples=3_200, batch=64, validation_games=2)
+STANDARD = Config(rounds=40, samples=500_000, validation_games=24)
+FULL = Config(encoder="nature", rounds=40, samples=1_000_000, validation_games=24)
