@@ -1,0 +1,225 @@
+"""The head of the unsupervised agent: it plays by planning on what it counted.
+
+Everything in it is experience, none of it physics:
+
+- *memories*: states seen, each with where and when the world's thing came down to the agent's line afterwards. Where
+  it will land now is a vote of the most alike memories (Pritzel et al. 2017, "Neural Episodic Control", votes likewise);
+- *cells* (k-means) of the agent's own states, and counts of which cell followed which under which action;
+- *returns*: for each offset between landing and self, how often the thing came back without a life lost, and the
+  points that followed.
+
+The plan is backward induction (Bellman 1957) over the counts: the value of being in a cell with so many steps to go to
+a landing. A cell from which an action was never tried promises nothing for it: that is all the caution there is, after
+Shrestha et al. (2020), "DeepAveragers". The values depend on nothing but the counts, so they are tables, worked out
+once; a step of play looks them up.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from agents import tracker
+from agents.encoder import Encoder, Width
+from agents.heads import Head
+from agents.keypoints import KeypointHead, read
+from agents.policy import State
+from agents.tracker import Floats
+from envs.breakout import LEARNT_ACTIONS, SIDE, Actions, Mask, ball_must_be_served
+
+HORIZON = 16  # steps of planning
+OFFSETS = np.arange(-SIDE, SIDE + 0.25, 0.5)  # pixels between landing and self, at which returns are kept
+AIMS = 6  # offsets to choose among when nothing is won any more
+PATIENCE = 150  # steps without a change of the score until it takes aim
+SCORE_WEIGHT = 0.1  # of the points that followed an offset, beside coming back at all
+VOTERS, VOTE_SOFTNESS = 6, 0.2  # nearest memories; pixels squared
+NEIGHBOURS, CELL_SOFTNESS = 3, 0.05  # nearest cells between which values are interpolated; pixels squared
+MEMORY_SCALE = np.array([1, 1, 2, 2, 3], np.float32)  # of x, y, dx, dy, steps unseen
+CELL_SCALE = np.array([1, 0.7], np.float32)  # of self's x and dx
+_COUNTER = slice(0, 13)  # rows of the picture that show the score
+
+
+def nearest_cells(tree: cKDTree, points: Floats) -> tuple[Actions, Floats]:
+    """Return the nearest cells of `(B, 2)` scaled points and their weights, `(B, 3)` each; weights sum to one."""
+    distance, cell = tree.query(points, NEIGHBOURS)
+    weight = 1 / (distance**2 + CELL_SOFTNESS)
+    return cell, weight / weight.sum(axis=1, keepdims=True)
+
+
+class PlannerHead(Head):
+    """Plays by planning on counts.
+
+    Args:
+        width: of the encoder below.
+        slots: keypoints it reads.
+        memories: landings it remembers.
+        cells: of its own state, for each last action.
+        transitions: pairs of cells that followed each other at least once.
+    """
+
+    kind = "planner"
+
+    def __init__(self, width: Width, slots: int, memories: int, cells: int, transitions: int) -> None:
+        super().__init__()
+        self.keypoints = KeypointHead(width, slots)
+        shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
+            "roles": ((2,), torch.int64),  # the slots of self and world
+            "thresholds": ((2,), torch.float32),  # their confidences from which they count as seen
+            "memories": ((memories, 5), torch.float32),  # scaled x, y, dx, dy, steps unseen
+            "landings": ((memories, 2), torch.float32),  # x of the landing; steps until it
+            "cells": ((3, cells, 2), torch.float32),  # centres, scaled, by last action
+            "transitions": ((transitions, 3), torch.int32),  # action, cell, next cell
+            "probabilities": ((transitions,), torch.float32),
+            "returns": ((len(OFFSETS),), torch.float32),  # chance of coming back, by offset
+            "points": ((len(OFFSETS),), torch.float32),  # points that followed, by offset
+            "aims": ((AIMS,), torch.float32),  # offsets
+        }
+        for name, (shape, dtype) in shapes.items():
+            self.register_buffer(name, torch.zeros(shape, dtype=dtype))
+        self._plans: _Plans | None = None
+        self.last_readings: Floats = np.zeros((0, slots, 3), np.float32)
+        """`(N, K, 3)`, of the latest `act`; an explorer keeps them."""
+
+    def settings(self) -> dict[str, Any]:
+        memories, transitions = len(self.get_buffer("memories")), len(self.get_buffer("transitions"))
+        cells = self.get_buffer("cells").shape[1]
+        return {
+            "width": self.keypoints.width,
+            "slots": self.keypoints.slots,
+            "memories": memories,
+            "cells": cells,
+            "transitions": transitions,
+        }
+
+    def read(self, encoder: Encoder, observation: Tensor) -> Floats:
+        """Observations `(N, 4, 84, 84)` -> readings `(N, K, 3)`."""
+        with torch.inference_mode():
+            readings: Floats = read(self.keypoints(encoder(observation).maps)).float().cpu().numpy()
+        return readings
+
+    def act(
+        self,
+        encoder: Encoder,
+        observation: Tensor,
+        state: State,
+        episode_start: Mask,
+        deterministic: bool,
+        generator: np.random.Generator,
+    ) -> tuple[Actions, State]:
+        before = tracker.unknown(len(observation)) if state is None else np.asarray(state[0], np.float32)
+        pictures = observation.cpu().numpy()
+        self.last_readings = self.read(encoder, observation)
+        after = self.observe(before, self.last_readings, pictures, episode_start)
+        values = self.plans.values(after)  # (N, 3)
+        if not deterministic:  # a draw from the softmax at the temperature of a chance of one in fifty
+            values = values + 0.02 * generator.gumbel(size=values.shape)
+        choice = values.argmax(axis=1)
+        after[:, tracker.LAST] = np.where(ball_must_be_served(pictures), 0, choice)
+        return np.asarray(LEARNT_ACTIONS)[choice], (after,)
+
+    def observe(self, state: Floats, readings: Floats, pictures: Any, start: Mask) -> Floats:
+        """Take in readings `(N, K, 3)` and what the score's digits in the pictures `(N, 4, 84, 84)` tell."""
+        self_slot, world_slot = self.plans.roles
+        after = tracker.track(state, readings[:, self_slot], readings[:, world_slot], self.plans.thresholds, start)
+        scored = (pictures[:, -1, _COUNTER] != pictures[:, -2, _COUNTER]).any(axis=(1, 2))
+        after[:, tracker.DRY] = np.where(scored | start, 0, after[:, tracker.DRY] + 1)
+        turned = (state[:, tracker.WORLD_DY] > 0) & (after[:, tracker.WORLD_DY] < 0)
+        after[:, tracker.AIM] = (after[:, tracker.AIM] + turned) % AIMS
+        return after
+
+    @property
+    def plans(self) -> _Plans:
+        """The tables, worked out from the buffers on first use."""
+        if self._plans is None:
+            self._plans = _Plans({name: buffer.cpu().numpy() for name, buffer in self.named_buffers(recurse=False)})
+        return self._plans
+
+
+class _Plans:
+    """Search trees and value tables over a planner's buffers."""
+
+    def __init__(self, buffers: dict[str, Any]) -> None:
+        self.roles = (int(buffers["roles"][0]), int(buffers["roles"][1]))
+        self.thresholds: Floats = buffers["thresholds"]
+        self.landings: Floats = buffers["landings"]
+        self.memory = cKDTree(buffers["memories"]) if len(buffers["memories"]) else None
+        self.cells = buffers["cells"]
+        self.trees = [cKDTree(centres) for centres in self.cells]
+        self.aims = buffers["aims"]
+        points = buffers["points"] / max(float(buffers["points"].max(initial=0)), 1e-6)
+        self.worth = buffers["returns"] * (1 + SCORE_WEIGHT * points)  # by offset
+        count = self.cells.shape[0] * self.cells.shape[1]
+        action, cell, next_cell = buffers["transitions"].T
+        self.follow = [
+            sparse.csr_matrix(
+                (buffers["probabilities"][action == a], (cell[action == a], next_cell[action == a])), (count, count)
+            )
+            for a in range(len(LEARNT_ACTIONS))
+        ]
+        self._tables: dict[int, Any] = {}
+
+    def table(self, aim: int) -> Any:
+        """Values `(17 steps to go, 3 actions, cells, 84 landings)` of aiming at offset number `aim`; -1: at any."""
+        if aim not in self._tables:
+            worth = self.worth
+            if aim >= 0:
+                worth = worth * np.exp(-((OFFSETS - self.aims[aim]) ** 2) / 2)
+            self_x = self.cells.reshape(-1, 2)[:, 0]
+            value = np.interp(np.arange(SIDE) - self_x[:, None], OFFSETS, worth).astype(np.float32)
+            table = np.empty((HORIZON + 1, len(self.follow), *value.shape), np.float16)
+            table[0] = value
+            for to_go in range(1, HORIZON + 1):
+                ahead = np.stack([follow @ value for follow in self.follow])
+                table[to_go], value = ahead, ahead.max(axis=0)
+            self._tables[aim] = table
+        return self._tables[aim]
+
+    def values(self, state: Floats) -> Floats:
+        """States `(N, 10)` -> what each of the three actions is worth `(N, 3)`."""
+        values = np.zeros((len(state), len(self.follow)), np.float32)
+        if self.memory is None:  # nothing ever landed: no action is known to be better
+            return values
+        distance, voter = self.memory.query(memory_features(state), min(VOTERS, self.memory.n))
+        distance, voter = distance.reshape(len(state), -1), voter.reshape(len(state), -1)
+        vote = 1 / (distance**2 + VOTE_SOFTNESS)
+        vote /= vote.sum(axis=1, keepdims=True)
+        cell, weight = self._locate(state)
+        aim = np.where(state[:, tracker.DRY] < PATIENCE, -1, state[:, tracker.AIM]).astype(int)
+        for each in np.unique(aim):
+            n = np.flatnonzero(aim == each)
+            looked_up = self._look_up(self.table(each), self.landings[voter[n]], cell[n])  # (n, 3, voters, cells)
+            values[n] = np.einsum("navc,nv,nc->na", looked_up, vote[n], weight[n])
+        return values
+
+    def _locate(self, state: Floats) -> tuple[Actions, Floats]:
+        cell, weight = np.empty((len(state), NEIGHBOURS), np.int64), np.empty((len(state), NEIGHBOURS))
+        for last, tree in enumerate(self.trees):
+            here = state[:, tracker.LAST] == last
+            if here.any():
+                nearest, weight[here] = nearest_cells(tree, state[here][:, [0, 1]] * CELL_SCALE)
+                cell[here] = nearest + last * self.cells.shape[1]
+        return cell, weight
+
+    @staticmethod
+    def _look_up(table: Any, landing: Floats, cell: Actions) -> Any:
+        """Interpolate the table between whole steps and whole pixels of each vote."""
+        x = np.clip(landing[..., 0], 0, SIDE - 1.001)[:, None, :, None]  # (n, 1, voters, 1)
+        to_go = np.minimum(landing[..., 1], HORIZON - 0.001)[:, None, :, None]
+        column, row = x.astype(int), to_go.astype(int)
+        right, later = x - column, to_go - row
+        action, cell = np.arange(3)[None, :, None, None], cell[:, None, None, :]
+        now = table[row, action, cell, column] * (1 - right) + table[row, action, cell, column + 1] * right
+        then = table[row + 1, action, cell, column] * (1 - right) + table[row + 1, action, cell, column + 1] * right
+        return now * (1 - later) + then * later
+
+
+def memory_features(state: Floats) -> Floats:
+    """What makes two states alike for the vote: `(..., 10)` -> `(..., 5)`, scaled."""
+    columns = [tracker.WORLD_X, tracker.WORLD_Y, tracker.WORLD_DX, tracker.WORLD_DY, tracker.UNSEEN]
+    features: Floats = state[..., columns] * MEMORY_SCALE
+    return features

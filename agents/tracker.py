@@ -1,0 +1,74 @@
+"""From readings of keypoints, one picture at a time, to the state that the planner plans on.
+
+`self` is the thing that the agent's actions move, `world` the one that decides about its lives. Which slot is which is
+found elsewhere; here only what can be seen counts: a thing out of sight stays where it was last, and how long ago that
+was is part of the state. What stands perfectly still is not taken for the world: a hole in a wall, say, looks like a
+ball to a slot.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from envs.breakout import LEFT, NOOP, RIGHT, SIDE, Actions, Mask
+
+Floats = npt.NDArray[np.float32]
+
+# Columns of a state: pixels, pixels a step, steps.
+SELF_X, SELF_DX, WORLD_X, WORLD_Y, WORLD_DX, WORLD_DY, UNSEEN, LAST, DRY, AIM = range(10)
+COLUMNS = 10
+LONG = 10.0  # steps: out of sight for this long or longer is the same
+_GAP = 3  # steps: a thing out of sight for no longer still has a velocity when it is back
+_STILL = 0.5  # pixels a step
+# The place in LEARNT_ACTIONS of each of ALE's actions; FIRE moves nothing.
+CODES = np.zeros(4, np.int64)
+CODES[[NOOP, RIGHT, LEFT]] = 0, 1, 2
+
+
+def unknown(count: int) -> Floats:
+    """Return the states `(count, 10)` of games of which nothing was seen yet."""
+    state = np.zeros((count, COLUMNS), np.float32)
+    state[:, [SELF_X, WORLD_X, WORLD_Y]] = SIDE / 2
+    state[:, UNSEEN] = LONG
+    return state
+
+
+def track(state: Floats, self_reading: Floats, world_reading: Floats, thresholds: Floats, start: Mask) -> Floats:
+    """Take in one picture's readings.
+
+    Args:
+        state: `(N, 10)`; `LAST` already holds the action that led to this picture.
+        self_reading, world_reading: `(N, 3)` x, y, confidence.
+        thresholds: `(2,)` the confidences from which self and world count as seen.
+        start: `(N,)` where a new game begins and the state is forgotten.
+
+    Returns:
+        the new state `(N, 10)`.
+    """
+    before = np.where(start[:, None], unknown(len(state)), state)
+    after = before.copy()
+    after[:, SELF_X] = np.where(self_reading[:, 2] > thresholds[0], self_reading[:, 0], before[:, SELF_X])
+    after[:, SELF_DX] = np.where(start, 0, after[:, SELF_X] - before[:, SELF_X])
+    gap = before[:, UNSEEN] + 1
+    moved = world_reading[:, :2] - before[:, [WORLD_X, WORLD_Y]]
+    seen = (world_reading[:, 2] > thresholds[1]) & (np.abs(moved).sum(axis=1) > _STILL)
+    fresh = seen & (gap <= _GAP)
+    velocity = np.where(fresh[:, None], moved / gap[:, None], 0)
+    after[:, [WORLD_X, WORLD_Y]] = np.where(seen[:, None], world_reading[:, :2], before[:, [WORLD_X, WORLD_Y]])
+    after[:, [WORLD_DX, WORLD_DY]] = np.where(seen[:, None], velocity, before[:, [WORLD_DX, WORLD_DY]])
+    after[:, UNSEEN] = np.where(fresh, 0, np.where(seen, 1, np.minimum(gap, LONG)))
+    return after
+
+
+def track_all(readings: Floats, taken: Actions, over: Mask, roles: tuple[int, int], thresholds: Floats) -> Floats:
+    """Track T steps of N games: readings `(T, N, K, 3)` -> states `(T, N, 10)`, `LAST` as it really was."""
+    steps, games = taken.shape
+    states = np.empty((steps, games, COLUMNS), np.float32)
+    state, start = unknown(games), np.ones(games, np.bool_)
+    for t in range(steps):
+        state = track(state, readings[t, :, roles[0]], readings[t, :, roles[1]], thresholds, start)
+        states[t] = state
+        state[:, LAST] = CODES[taken[t]]
+        start = over[t]
+    return states

@@ -1,0 +1,131 @@
+"""From experience to the planner's tables: landings remembered, cells of self counted, returns by offset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.spatial import cKDTree
+from sklearn.cluster import MiniBatchKMeans
+
+from agents.encoder import Width
+from agents.planner import (
+    AIMS, CELL_SCALE, NEIGHBOURS, OFFSETS, PlannerHead, memory_features, nearest_cells,
+)  # fmt: skip
+from agents.tracker import CODES, LAST, SELF_DX, SELF_X, WORLD_DY, Floats, track_all
+from agents.run import UserError
+from paradigms.unsupervised.explore import Experience
+from paradigms.unsupervised.insight import Landings, Roles, find_landings, next_true
+
+LONGEST = 40.0  # steps: landings further ahead are not remembered
+KERNEL = 0.7  # pixels: how alike two offsets must be to share their fate
+_JUMP = 20.0  # pixels: self cannot move so far in a step; a false reading
+_DOUBT = 0.2  # transitions: added to each cell's count, so that what was hardly tried promises little
+
+
+def remember(states: Floats, experience: Experience, landings: Landings) -> tuple[Floats, Floats]:
+    """Label every tracked state in hindsight -> alike-features `(M, 5)`, and x and steps of its landing `(M, 2)`."""
+    steps, games = experience.taken.shape
+    number = np.full((steps, games), -1)
+    number[landings.step, landings.game] = np.arange(len(landings.x))
+    at = next_true(number >= 0)
+    before = np.maximum.accumulate(np.where(number >= 0, np.arange(steps)[:, None], -1), axis=0)
+    column = np.broadcast_to(np.arange(games), at.shape)
+    clock = np.broadcast_to(np.arange(steps)[:, None], at.shape)
+    ahead = np.where(at < steps, number[np.minimum(at, steps - 1), column], -1)
+    ahead[at > next_true(experience.over)] = -1
+    last = np.where(before >= 0, number[np.maximum(before, 0), column], -1)
+    if len(landings.x):  # still falling, past the landing's announcement: that landing is yet to come
+        due = (last >= 0) & (states[..., WORLD_DY] > 0) & (clock < before + landings.wait[last])
+        ahead = np.where(due, last, ahead)
+    known = ahead >= 0
+    which = ahead[known]
+    wait = landings.step[which] + landings.wait[which] - clock[known] if known.any() else np.zeros(0)
+    near = wait <= LONGEST
+    where = landings.x[which][near] if known.any() else np.zeros(0)
+    return memory_features(states[known][near]), np.stack([where, wait[near]], axis=1).astype(np.float32)
+
+
+def count_cells(states: Floats, experience: Experience, cells: int, seed: int) -> tuple[Floats, Any, Any]:
+    """Cluster self's states by k-means, and count which cell followed which under which action.
+
+    A transition votes at its three nearest cells, each with its own displacement: "from about here, this action moved
+    me so far". Returns centres `(3, cells, 2)`, transitions `(E, 3)` (action, cell, next cell), probabilities `(E,)`.
+    """
+    same_game = ~experience.over[:-1]
+    now, after = states[:-1][same_game], states[1:][same_game]
+    here, there = now[:, [SELF_X, SELF_DX]] * CELL_SCALE, after[:, [SELF_X, SELF_DX]] * CELL_SCALE
+    action, last = CODES[experience.taken[:-1][same_game]], now[:, LAST].astype(int)
+    sane = np.abs(there - here)[:, 0] < _JUMP
+    here, there, action, last = here[sane], there[sane], action[sane], last[sane]
+    centres = []
+    for context in range(3):
+        points = here[last == context]
+        if len(points) < cells:
+            raise UserError(
+                f"--self-cells {cells}: only {len(points)} states followed one of the actions; "
+                f"explore longer (--round-steps) or give at most {len(points)}"
+            )
+        means = MiniBatchKMeans(cells, init="random", n_init=1, batch_size=4096, max_iter=20, random_state=seed)
+        centres.append(means.fit(points).cluster_centers_)
+    trees = [cKDTree(centre) for centre in centres]
+    keys, votes = [], []
+    for context in range(3):
+        for chosen in range(3):
+            rows = (last == context) & (action == chosen)
+            distance, near = trees[context].query(here[rows], NEIGHBOURS)
+            weight = np.exp(-(distance**2) / 2) + 1e-6
+            weight /= weight.sum(axis=1, keepdims=True)
+            for j in range(NEIGHBOURS):
+                target = centres[context][near[:, j]] + there[rows] - here[rows]
+                landed, share = nearest_cells(trees[chosen], target)
+                cell = near[:, j, None] + context * cells
+                keys.append(((chosen * 3 * cells + cell) * 3 * cells + landed + chosen * cells).ravel())
+                votes.append((weight[:, j, None] * share).ravel())
+    key, place = np.unique(np.concatenate(keys), return_inverse=True)
+    count = np.bincount(place, np.concatenate(votes))
+    start = key // (3 * cells)  # action and cell together
+    total = np.bincount(start, count, minlength=9 * cells)
+    transitions = np.stack([start // (3 * cells), start % (3 * cells), key % (3 * cells)], axis=1)
+    return np.stack(centres), transitions, count / (total[start] + _DOUBT)
+
+
+def count_returns(landings: Landings) -> tuple[Floats, Floats, Floats]:
+    """Chance of coming back and points that followed at each of `OFFSETS`, and offsets to aim at `(AIMS,)`."""
+    alike = np.exp(-np.square(OFFSETS[:, None] - landings.offset) / (2 * KERNEL**2))  # (337, E)
+    support = alike.sum(axis=1)
+    chance = alike @ landings.returned / (support + 1)  # one virtual miss
+    points = alike @ landings.points / (support + 1)
+    safe = OFFSETS[(chance > 0.95 * chance.max()) & (support > 1)] if len(landings.x) else OFFSETS[:1]
+    safe = safe if len(safe) else OFFSETS[[int(chance.argmax())]]
+    return chance, points, np.quantile(safe, np.linspace(0, 1, AIMS))
+
+
+def build(
+    experience: Experience, roles: Roles, keypoints: dict[str, torch.Tensor], width: Width, cells: int, seed: int
+) -> tuple[PlannerHead, dict[str, float]]:
+    """Put everything counted into a head that plays; returns it with figures for the log."""
+    pair = (roles.self_slot, roles.world_slot)
+    states = track_all(experience.readings, experience.taken, experience.over, pair, roles.thresholds)
+    landings = find_landings(states, experience, roles.line)
+    memories, labels = remember(states, experience, landings)
+    centres, transitions, probabilities = count_cells(states, experience, cells, seed)
+    chance, points, aims = count_returns(landings)
+    head = PlannerHead(width, experience.readings.shape[2], len(memories), cells, len(transitions))
+    head.keypoints.load_state_dict(keypoints)
+    contents = {
+        "roles": pair, "thresholds": roles.thresholds, "memories": memories, "landings": labels, "cells": centres,
+        "transitions": transitions, "probabilities": probabilities, "returns": chance, "points": points, "aims": aims,
+    }  # fmt: skip
+    for name, content in contents.items():
+        buffer = head.get_buffer(name)
+        buffer.copy_(torch.as_tensor(np.asarray(content), dtype=buffer.dtype))
+    figures = {
+        "landings": float(len(landings.x)),
+        "landings_returned": float(landings.returned.mean()) if len(landings.x) else 0.0,
+        "memories": float(len(memories)),
+        "transitions": float(len(transitions)),
+        "best_chance_of_return": float(chance.max()),
+    }
+    return head, figures
