@@ -1,0 +1,158 @@
+"""The planner: on a toy game that it has only watched, it finds who is who, and catches."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+
+from agents import tracker
+from agents.agent import Agent, load_agent
+from agents.encoder import Encoder
+from agents.keypoints import KeypointHead
+from agents.planner import OFFSETS, PlannerHead
+from envs.breakout import LEARNT_ACTIONS
+from paradigms.unsupervised.count import build
+from paradigms.unsupervised.explore import Experience
+from paradigms.unsupervised.insight import find_landings, find_roles, next_true
+
+WORLD, SELF, NOISE = 0, 1, 2  # slots of the toy
+REACH = 4.0  # pixels: the toy's paddle catches what lands no further from its middle
+
+
+class Toy:
+    """A thing falls from y = 40 at 3 px a step; at y = 76 it is caught or costs a life. Self moves 4 px a step."""
+
+    def __init__(self, games: int, seed: int) -> None:
+        self.random = np.random.default_rng(seed)
+        self.self_x = np.full(games, 40.0)
+        self.x, self.y = self.random.uniform(10, 70, games), np.full(games, 40.0)
+        self.dx = self.random.uniform(-1, 1, games)
+
+    def readings(self) -> tracker.Floats:
+        readings = np.ones((len(self.x), 3, 3), np.float32)
+        readings[:, WORLD, :2] = np.stack([self.x, self.y], axis=1)
+        readings[:, SELF, :2] = np.stack([self.self_x, np.full_like(self.x, 76)], axis=1)
+        readings[:, NOISE, :2] = self.random.uniform(0, 80, (len(self.x), 2))
+        readings[..., 2] = self.random.uniform(0.8, 1, readings.shape[:2])
+        return readings
+
+    def step(self, actions: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Move; tell where a life was lost."""
+        self.self_x = np.clip(self.self_x + 4 * (actions == 2) - 4 * (actions == 3), 0, 80)
+        self.x, self.y = self.x + self.dx, self.y + 3
+        down = self.y > 75
+        lost = down & (np.abs(self.x - self.self_x) > REACH)
+        self.x = np.where(down, self.random.uniform(10, 70, len(self.x)), self.x)
+        self.dx = np.where(down, self.random.uniform(-1, 1, len(self.x)), self.dx)
+        self.y = np.where(down, 40, self.y)
+        return lost
+
+
+def watch(steps: int = 1200, games: int = 8) -> Experience:
+    toy = Toy(games, seed=0)
+    readings = np.empty((steps, games, 3, 3), np.float32)
+    taken, lost = np.empty((steps, games), np.int64), np.empty((steps, games), np.bool_)
+    for t in range(steps):
+        readings[t], taken[t] = toy.readings(), toy.random.choice(LEARNT_ACTIONS, games)
+        lost[t] = toy.step(taken[t])
+    over = np.zeros_like(lost)
+    over[-1] = True
+    return Experience(readings, taken, np.zeros((steps, games), np.float32), lost, over)
+
+
+@pytest.fixture(scope="module")
+def head() -> PlannerHead:
+    experience = watch()
+    roles = find_roles(experience)
+    assert (roles.self_slot, roles.world_slot) == (SELF, WORLD)
+    planner, _ = build(experience, roles, KeypointHead("small", 3).state_dict(), "small", cells=40, seed=0)
+    return planner
+
+
+def catches(head: PlannerHead | None) -> float:
+    """Share of the falls that are caught, over 150 steps of 8 games."""
+    toy, state = Toy(8, seed=1), tracker.unknown(8)
+    start, lost, falls = np.ones(8, np.bool_), 0, 0
+    for _ in range(150):
+        readings = toy.readings()
+        actions = toy.random.choice(LEARNT_ACTIONS, 8)
+        if head is not None:
+            state = tracker.track(state, readings[:, SELF], readings[:, WORLD], head.plans.thresholds * 0, start)
+            choice = head.plans.values(state).argmax(axis=1)
+            state[:, tracker.LAST], actions = choice, np.asarray(LEARNT_ACTIONS)[choice]
+        lost += int(toy.step(actions).sum())
+        falls += int((toy.y == 40).sum())
+        start[:] = False
+    return 1 - lost / falls
+
+
+def test_planning_on_counts_catches_what_random_play_misses(head: PlannerHead) -> None:
+    assert catches(None) < 0.4
+    assert catches(head) > 0.85
+
+
+def test_values_promise_nothing_for_what_was_never_tried(head: PlannerHead) -> None:
+    untried = PlannerHead(**head.settings())
+    untried.load_state_dict(head.state_dict())
+    right = untried.get_buffer("transitions")[:, 0] == 1
+    untried.get_buffer("probabilities")[right] = 0
+    state = tracker.unknown(1)
+    state[0, [tracker.SELF_X, tracker.WORLD_X, tracker.WORLD_Y, tracker.WORLD_DY, tracker.UNSEEN]] = 29, 40, 70, 3, 0
+    assert head.plans.values(state).argmax() == 1  # the thing lands to the right
+    assert untried.plans.values(state)[0, 1] == 0
+
+
+def test_hindsight_sees_the_toys_own_rule() -> None:
+    experience = watch(steps=600)
+    states = tracker.track_all(
+        experience.readings, experience.taken, experience.over, (SELF, WORLD), np.zeros(2, np.float32)
+    )
+    landings = find_landings(states, experience, line=76.0)
+    assert len(landings.x) > 300
+    rule = np.abs(landings.offset) <= REACH
+    assert (rule == landings.returned).mean() > 0.95
+
+
+def test_next_true_by_hand() -> None:
+    mask = np.array([[0], [1], [0], [0], [1], [0]], np.bool_)
+    assert next_true(mask)[:, 0].tolist() == [1, 1, 4, 4, 4, 12]
+
+
+def test_unseen_and_still_things_keep_their_place() -> None:
+    state = tracker.unknown(1)
+    start, both = np.ones(1, np.bool_), np.array([0.5, 0.5], np.float32)
+    here = np.array([[40, 76, 0.9]], np.float32)
+    for x, y in ((30, 50), (31, 53)):
+        state = tracker.track(state, here, np.array([[x, y, 0.9]], np.float32), both, start)
+        start[:] = False
+    assert state[0, [tracker.WORLD_DX, tracker.WORLD_DY, tracker.UNSEEN]].tolist() == [1, 3, 0]
+    still = tracker.track(state, here, np.array([[31, 53, 0.9]], np.float32), both, start)
+    unsure = tracker.track(state, here, np.array([[60, 20, 0.1]], np.float32), both, start)
+    for after in (still, unsure):
+        assert after[0, [tracker.WORLD_X, tracker.WORLD_Y, tracker.UNSEEN]].tolist() == [31, 53, 1]
+
+
+def test_a_saved_planner_acts_as_before(head: PlannerHead, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    agent = Agent(Encoder("small"), head, "unsupervised")
+    agent.save(tmp_path / "agent.safetensors")
+    loaded = load_agent(tmp_path / "agent.safetensors")
+    pictures = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 84, 84), dtype=np.uint8)
+    before, after = None, None
+    for t, observation in enumerate(pictures):
+        start = np.full(5, t == 0)
+        actions, before = agent.predict(observation, before, start)
+        again, after = loaded.predict(observation, after, start)
+        assert (actions == again).all()
+    assert before is not None and after is not None
+    np.testing.assert_array_equal(before[0], after[0])
+
+
+def test_a_planner_without_a_landing_still_plays() -> None:
+    head = PlannerHead("small", 2, memories=0, cells=4, transitions=0)
+    assert head.get_buffer("returns").shape == OFFSETS.shape
+    agent = Agent(Encoder("small"), head, "unsupervised")
+    actions, _ = agent.predict(np.zeros((2, 4, 84, 84), np.uint8))
+    assert actions.shape == (2,)
