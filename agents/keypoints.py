@@ -43,7 +43,6 @@ class KeypointHead(nn.Module):
         self.coarse = nn.Conv2d(coarse, _HIDDEN, 1)
         self.to_pixels = nn.Conv2d(_HIDDEN, slots * _CELL**2, 1)
         self.template = nn.Parameter(0.05 * torch.randn(slots, TEMPLATE, TEMPLATE))
-        self.to(memory_format=torch.channels_last)
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
         """Feature maps (B, C1, 20, 20), (B, C2, 9, 9) -> heat maps (B, K, 84, 84), each of which sums to one."""
@@ -51,7 +50,8 @@ class KeypointHead(nn.Module):
         hidden = torch.relu(self.fine(maps[0]) + functional.pad(coarse, (1, 1, 1, 1)))  # (B, 32, 20, 20)
         logits = functional.pixel_shuffle(self.to_pixels(hidden), _CELL)  # (B, K, 80, 80)
         logits = functional.pad(logits, (2, 2, 2, 2)).float()
-        return logits.flatten(2).softmax(dim=-1).view(-1, self.slots, SIDE, SIDE)
+        heat: Tensor = logits.flatten(2).softmax(dim=-1)
+        return heat.view(-1, self.slots, SIDE, SIDE)
 
     def reconstruct(self, heat: Tensor) -> Tensor:
         """Draw each slot's template where its heat is: (B, K, 84, 84) -> (B, 84, 84).
@@ -60,7 +60,7 @@ class KeypointHead(nn.Module):
         """
         size = (SIDE + TEMPLATE + 1, SIDE + TEMPLATE + 1)
         spectrum = torch.fft.rfft2(heat, s=size) * torch.fft.rfft2(self.template, s=size)
-        drawn = torch.fft.irfft2(spectrum.sum(dim=1), s=size)
+        drawn: Tensor = torch.fft.irfft2(spectrum.sum(dim=1), s=size)
         half = TEMPLATE // 2
         return drawn[:, half : half + SIDE, half : half + SIDE]
 

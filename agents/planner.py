@@ -2,8 +2,8 @@
 
 Everything in it is experience, none of it physics:
 
-- *memories*: states seen, each with where and when the world's thing came down to the agent's line afterwards. Where
-  it will land now is a vote of the most alike memories (Pritzel et al. 2017, "Neural Episodic Control", votes likewise);
+- *memories*: states seen, each with where and when the world's thing came down to the agent's line afterwards.
+  Where it will land now is a vote of the most alike memories, as in Pritzel et al. (2017), "Neural Episodic Control";
 - *cells* (k-means) of the agent's own states, and counts of which cell followed which under which action;
 - *returns*: for each offset between landing and self, how often the thing came back without a life lost, and the
   points that followed.
@@ -181,7 +181,7 @@ class _Plans:
 
     def values(self, state: Floats) -> Floats:
         """States `(N, 10)` -> what each of the three actions is worth `(N, 3)`."""
-        values = np.zeros((len(state), len(self.follow)), np.float32)
+        values: Floats = np.zeros((len(state), len(self.follow)))
         if self.memory is None:  # nothing ever landed: no action is known to be better
             return values
         distance, voter = self.memory.query(memory_features(state), min(VOTERS, self.memory.n))

@@ -8,18 +8,21 @@ ball to a slot.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from envs.breakout import LEFT, NOOP, RIGHT, SIDE, Actions, Mask
 
-Floats = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.floating[Any]]
 
 # Columns of a state: pixels, pixels a step, steps.
 SELF_X, SELF_DX, WORLD_X, WORLD_Y, WORLD_DX, WORLD_DY, UNSEEN, LAST, DRY, AIM = range(10)
 COLUMNS = 10
 LONG = 10.0  # steps: out of sight for this long or longer is the same
 _GAP = 3  # steps: a thing out of sight for no longer still has a velocity when it is back
+_NO_VELOCITY = 0.5  # stands for: seen again just now, and only its place is known
 _STILL = 0.5  # pixels a step
 # The place in LEARNT_ACTIONS of each of ALE's actions; FIRE moves nothing.
 CODES = np.zeros(4, np.int64)
@@ -50,14 +53,14 @@ def track(state: Floats, self_reading: Floats, world_reading: Floats, thresholds
     after = before.copy()
     after[:, SELF_X] = np.where(self_reading[:, 2] > thresholds[0], self_reading[:, 0], before[:, SELF_X])
     after[:, SELF_DX] = np.where(start, 0, after[:, SELF_X] - before[:, SELF_X])
-    gap = before[:, UNSEEN] + 1
+    gap = np.floor(before[:, UNSEEN]) + 1
     moved = world_reading[:, :2] - before[:, [WORLD_X, WORLD_Y]]
     seen = (world_reading[:, 2] > thresholds[1]) & (np.abs(moved).sum(axis=1) > _STILL)
     fresh = seen & (gap <= _GAP)
     velocity = np.where(fresh[:, None], moved / gap[:, None], 0)
     after[:, [WORLD_X, WORLD_Y]] = np.where(seen[:, None], world_reading[:, :2], before[:, [WORLD_X, WORLD_Y]])
     after[:, [WORLD_DX, WORLD_DY]] = np.where(seen[:, None], velocity, before[:, [WORLD_DX, WORLD_DY]])
-    after[:, UNSEEN] = np.where(fresh, 0, np.where(seen, 1, np.minimum(gap, LONG)))
+    after[:, UNSEEN] = np.where(fresh, 0, np.where(seen, _NO_VELOCITY, np.minimum(gap, LONG)))
     return after
 
 

@@ -10,11 +10,17 @@ from scipy.spatial import cKDTree
 from sklearn.cluster import MiniBatchKMeans
 
 from agents.encoder import Width
+from agents.files import UserError
 from agents.planner import (
-    AIMS, CELL_SCALE, NEIGHBOURS, OFFSETS, PlannerHead, memory_features, nearest_cells,
-)  # fmt: skip
+    AIMS,
+    CELL_SCALE,
+    NEIGHBOURS,
+    OFFSETS,
+    PlannerHead,
+    memory_features,
+    nearest_cells,
+)
 from agents.tracker import CODES, LAST, SELF_DX, SELF_X, WORLD_DY, Floats, track_all
-from agents.run import UserError
 from paradigms.unsupervised.explore import Experience
 from paradigms.unsupervised.insight import Landings, Roles, find_landings, next_true
 

@@ -57,12 +57,12 @@ class Landings:
 
 
 def thresholds(experience: Experience) -> Floats:
-    """Part each slot's confidences in two by 2-means, on a log scale -> the parting line, `(K,)`."""
+    """Half of what each slot's surer readings have, by 2-means on a log scale, `(K,)`: from there on it is seen."""
     parting = []
     for slot in range(experience.readings.shape[2]):
         confidence = np.log(experience.readings[..., slot, 2].reshape(-1, 1)[::7] + 1e-3)
         centres = KMeans(2, n_init=1, random_state=0).fit(confidence).cluster_centers_
-        parting.append(np.exp(centres.mean()))
+        parting.append(np.exp(centres.max()) / 2)
     return np.array(parting, np.float32)
 
 

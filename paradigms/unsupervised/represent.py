@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from agents.encoder import Encoder, fastest_precision
+from agents.files import UserError
 from agents.keypoints import KeypointHead
 from agents.rollout import Transitions
-from agents.run import UserError
 from agents.tracker import CODES, Floats
 from envs.breakout import SIDE, STACK, Bytes
 

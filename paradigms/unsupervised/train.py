@@ -22,11 +22,12 @@ import torch
 
 from agents.agent import Agent
 from agents.encoder import Encoder, Width
+from agents.files import UserError
 from agents.keypoints import KeypointHead
 from agents.planner import PlannerHead
 from agents.policy import RandomPolicy
 from agents.rollout import Rollout, Transitions
-from agents.run import Run, UserError, require_positive
+from agents.run import Run, require_positive
 from envs.breakout import CLASSIC, FRAME_SKIP, BreakoutVecEnv
 from paradigms.unsupervised.count import build
 from paradigms.unsupervised.explore import Experience, Explorer, read_all
