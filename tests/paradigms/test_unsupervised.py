@@ -1,0 +1,111 @@
+"""The unsupervised arm: it sees no RAM and nothing of the demonstrator, survives a kill, and refuses in time."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ale_py import ALEInterface
+
+from agents.agent import load_agent
+from agents.files import UserError
+from agents.run import Run
+from envs.breakout import Game
+from paradigms import unsupervised
+from paradigms.unsupervised import represent
+from paradigms.unsupervised.explore import Experience
+from paradigms.unsupervised.insight import Landings
+
+TINY = unsupervised.Config(
+    games=4, round_steps=600, rounds=1, slots=3, keypoint_steps=24, feature_steps=4, batch=8, self_cells=12
+)
+
+
+def run_in(folder: Path, config: unsupervised.Config, seed: int = 0) -> Path:
+    torch.set_num_threads(1)
+    with Run(folder, "unsupervised", config, seed, torch.device("cpu")) as run:
+        agent = unsupervised.train(config, run)
+        run.finish(agent, folder / "agent.safetensors")
+        assert run.ledger.labels == 0
+        assert run.ledger.agent_steps == 2 * 600
+        assert run.ledger.rewards_read == run.ledger.agent_steps
+    return folder / "agent.safetensors"
+
+
+@pytest.fixture
+def blocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever reads the RAM or imports the demonstrator fails."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("the unsupervised arm read the RAM")
+
+    monkeypatch.setattr(Game, "ram", property(refuse))
+    monkeypatch.setattr(ALEInterface, "getRAM", refuse)
+    monkeypatch.setitem(sys.modules, "agents.demonstrator", None)
+    monkeypatch.setitem(sys.modules, "envs.game_state", None)
+
+
+@pytest.mark.usefixtures("blocked")
+def test_trains_without_ram_and_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = run_in(tmp_path / "whole", TINY)
+
+    class Killed(BaseException):
+        pass
+
+    advance = represent.KeypointTraining.advance
+
+    def die(training: represent.KeypointTraining) -> float:
+        if training.step == 22:
+            raise Killed
+        return advance(training)
+
+    monkeypatch.setattr("agents.run.CHECKPOINT_SECONDS", 0.0)  # every tick writes one
+    monkeypatch.setattr(represent.KeypointTraining, "advance", die)
+    with pytest.raises(Killed):
+        run_in(tmp_path / "killed", TINY)
+    monkeypatch.setattr(represent.KeypointTraining, "advance", advance)
+    resumed = run_in(tmp_path / "killed", TINY)
+
+    for name, tensor in load_agent(whole).encoder.state_dict().items():
+        torch.testing.assert_close(load_agent(resumed).encoder.state_dict()[name], tensor, msg=name)
+
+
+def test_the_control_runs_on_an_untrained_encoder(tmp_path: Path) -> None:
+    config = unsupervised.Config(
+        representation="untrained", games=4, round_steps=600, rounds=1, slots=3, keypoint_steps=24, self_cells=12
+    )
+    agent = load_agent(run_in(tmp_path, config))
+    actions, _ = agent.predict(np.zeros((2, 4, 84, 84), np.uint8))
+    assert actions.shape == (2,)
+
+
+def test_refuses_what_cannot_work() -> None:
+    with pytest.raises(UserError, match="--rounds"):
+        unsupervised.Config(rounds=0)
+    with pytest.raises(UserError, match="--self-cells"):
+        unsupervised.Config(round_steps=1_000, self_cells=1_000)
+    with pytest.raises(UserError, match="nothing moves"):
+        represent.MovingResidual(np.full((40, 2, 84, 84), 7, np.uint8), np.random.default_rng(0))
+    with pytest.raises(ValueError, match="empty"):
+        empty = np.zeros((0, 2))
+        Experience(np.zeros((0, 2, 3, 3)), empty.astype(int), empty, empty.astype(bool), empty.astype(bool))
+
+
+def test_what_stands_still_is_no_residual_and_what_moves_is() -> None:
+    pictures = np.full((60, 1, 84, 84), 50, np.uint8)
+    pictures[:, :, 5, 5] = 200  # a digit: always there
+    for row in range(60):
+        pictures[row, 0, 40, 10 + row] = 150
+    residual = represent.MovingResidual(pictures, np.random.default_rng(0))(np.array([30]), np.array([0]))
+    assert residual[0, 40, 40] == pytest.approx(100 / 255)
+    residual[0, 40, 40] = 0
+    assert not residual.any()
+
+
+def test_information_is_zero_for_chance_and_log_two_a_landing_for_a_rule() -> None:
+    offset = np.repeat([-10.0, 10.0], 50)
+    zero = np.zeros(100)
+    for returned, nats in ((offset > 0, 100 * np.log(2)), (np.tile([True, False], 50), 0.0)):
+        landings = Landings(zero.astype(int), zero.astype(int), offset, zero, zero, returned, zero)
+        assert landings.information == pytest.approx(nats)
