@@ -24,6 +24,7 @@ LONG = 10.0  # steps: out of sight for this long or longer is the same
 _GAP = 3  # steps: a thing out of sight for no longer still has a velocity when it is back
 _NO_VELOCITY = 0.5  # stands for: seen again just now, and only its place is known
 _STILL = 0.5  # pixels a step
+_LEAP = 12.0  # pixels a step: nothing moves so fast; another thing is being read
 # The place in LEARNT_ACTIONS of each of ALE's actions; FIRE moves nothing.
 CODES = np.zeros(4, np.int64)
 CODES[[NOOP, RIGHT, LEFT]] = 0, 1, 2
@@ -55,7 +56,8 @@ def track(state: Floats, self_reading: Floats, world_reading: Floats, thresholds
     after[:, SELF_DX] = np.where(start, 0, after[:, SELF_X] - before[:, SELF_X])
     gap = np.floor(before[:, UNSEEN]) + 1
     moved = world_reading[:, :2] - before[:, [WORLD_X, WORLD_Y]]
-    seen = (world_reading[:, 2] > thresholds[1]) & (np.abs(moved).sum(axis=1) > _STILL)
+    moves = np.abs(moved).sum(axis=1)
+    seen = (world_reading[:, 2] > thresholds[1]) & (moves > _STILL) & ((gap > _GAP) | (moves < _LEAP * gap))
     fresh = seen & (gap <= _GAP)
     velocity = np.where(fresh[:, None], moved / gap[:, None], 0)
     after[:, [WORLD_X, WORLD_Y]] = np.where(seen[:, None], world_reading[:, :2], before[:, [WORLD_X, WORLD_Y]])

@@ -27,7 +27,7 @@ from paradigms.unsupervised.insight import Landings, Roles, find_landings, next_
 LONGEST = 40.0  # steps: landings further ahead are not remembered
 KERNEL = 0.7  # pixels: how alike two offsets must be to share their fate
 _JUMP = 20.0  # pixels: self cannot move so far in a step; a false reading
-_DOUBT = 0.2  # transitions: added to each cell's count, so that what was hardly tried promises little
+_DOUBT = 0.01  # transitions: added to each cell's count, so that what was never tried promises nothing
 
 
 def remember(states: Floats, experience: Experience, landings: Landings) -> tuple[Floats, Floats]:
