@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from agents.policy import Policy, RandomPolicy
 from agents.progress import Progress
 from agents.rollout import GameRecord, play
 from envs.breakout import PROTOCOLS, Actions, Game, game_seeds
+from evaluation.decided import Referee
 from evaluation.record import Evaluation, JudgedGame, read_evaluations, read_games, write_evaluation
 from evaluation.statistics import count_distinct, summarise
 
@@ -169,7 +169,11 @@ def play_task(task: Task, tell: Callable[[int, int], None]) -> list[GameRecord]:
             last = time.perf_counter()
             tell(sum(game.over for game in games), sum(game.score for game in games if game.over))
 
-    make = partial(make_policy, task.agent, task.policy_seed, task.device)
+    def make(games: list[Game]) -> Policy:
+        policy = make_policy(task.agent, task.policy_seed, task.device, games)
+        repeats = task.deterministic and not PROTOCOLS[task.protocol].sticky and task.agent not in SCRIPTED
+        return Referee(policy, games, loops=repeats)
+
     return play(make, task.seeds, PROTOCOLS[task.protocol], deterministic=task.deterministic, on_step=on_step)
 
 

@@ -8,7 +8,20 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from agents.rollout import GameRecord
-from envs.breakout import ACTION_NAMES, FIRE, FRAME_SKIP, LEFT, LIVES, NOOP, PROTOCOLS, RIGHT, Bytes, Game
+from envs.breakout import (
+    ACTION_NAMES,
+    BOTH_WALLS,
+    FIRE,
+    FRAME_SKIP,
+    LEFT,
+    LIVES,
+    MAX_FRAMES,
+    NOOP,
+    PROTOCOLS,
+    RIGHT,
+    Bytes,
+    Game,
+)
 
 Colour = tuple[int, int, int]
 INK, QUIET, ACCENT, GROUND = (236, 239, 244), (150, 160, 175), (255, 196, 87), (22, 26, 34)
@@ -29,16 +42,23 @@ class Panel:
         self.name, self.protocol, self.record, self.scale = name, protocol, record, scale
         self.game = Game(record.seed, PROTOCOLS[protocol])
         self._last: Bytes | None = None
+        self._finished = False
 
     def step(self) -> None:
         """Take the game's next action, if it has one."""
-        if not self.game.over:
+        if not self.ended:
             self.game.step(self.record.actions[self.game.steps])
+
+    @property
+    def ended(self) -> bool:
+        """The game, or what was played of it, has come to its end."""
+        return self.game.steps >= self.record.steps
 
     def picture(self, film_stops: bool = False) -> Bytes:
         """Draw `(210 * scale, (160 + 70) * scale, 3)` uint8; the end of a game, or of the film, is written out."""
-        if self._last is not None and self.game.over:
+        if self._last is not None and self._finished:
             return self._last
+        self._finished = self.ended
         screen = self.game.screen.repeat(self.scale, axis=0).repeat(self.scale, axis=1)
         self._last = np.concatenate([screen, self._sidebar(len(screen), film_stops)], axis=1)
         return self._last
@@ -67,11 +87,19 @@ class Panel:
 
     def _banner(self, film_stops: bool) -> list[tuple[str, Colour]]:
         game, record = self.game, self.record
-        if game.over:
-            return [("time is up" if game.truncated else "game over", ACCENT), (f"{game.score} points", INK)]
+        if self.ended:
+            return [(_ending(record), ACCENT), (f"{game.score} points", INK)]
         if film_stops:
             return [("film ends", ACCENT), (f"final score {record.score}", INK), (f"at step {record.steps:,}", INK)]
         return []
+
+
+def _ending(record: GameRecord) -> str:
+    if not record.truncated:
+        return "game over"
+    if record.score >= BOTH_WALLS:
+        return "all done"
+    return "time is up" if record.steps * FRAME_SKIP >= MAX_FRAMES else "endless loop"
 
 
 def new_canvas(panel: Panel, count: int, columns: int) -> Bytes:

@@ -205,6 +205,9 @@ def _cautions(arms: Sequence[Standing], classic: dict[str, Standing]) -> str:
     if repeated:
         counts = listed([f"{s.label} {_distinct(s)}" for s in repeated])
         text.append(f"Of a greedy agent's classic games only so many differ: {counts}.")
+    circling = [f"{s.label} in {count} of {games}" for s in classic.values() for count, games in [_loops(s)] if count]
+    if circling:
+        text.append(f"Some classic games end in an endless loop: {listed(circling)}.")
     return " ".join(text)
 
 
@@ -224,6 +227,11 @@ def _distinct(standing: Standing) -> str:
     """The fewest distinct games of any training seed, out of how many."""
     fewest = min(standing.evaluations, key=lambda e: e.summary.distinct_games)
     return f"{fewest.summary.distinct_games} of {len(fewest.games)}"
+
+
+def _loops(standing: Standing) -> tuple[int, int]:
+    games = [game for e in standing.evaluations for game in e.games]
+    return sum(game.looped for game in games), len(games)
 
 
 def _sentence(text: str) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from agents.files import UserError, read_json, write_atomically, write_json
 from agents.rollout import GameRecord
-from envs.breakout import BOTH_WALLS, LIVES, PROTOCOLS
+from envs.breakout import BOTH_WALLS, FRAME_SKIP, LIVES, MAX_FRAMES, PROTOCOLS
 from evaluation.statistics import Summary
 
 
@@ -34,6 +34,11 @@ class JudgedGame:
     def __post_init__(self) -> None:
         if not (0 <= self.score <= BOTH_WALLS and self.steps > 0 and 0 <= self.lives_left <= LIVES):
             raise ValueError(f"not a game of Breakout: {self}")
+
+    @property
+    def looped(self) -> bool:
+        """It was stopped because it repeated itself; see `evaluation.decided`."""
+        return self.truncated and self.score < BOTH_WALLS and self.steps * FRAME_SKIP < MAX_FRAMES
 
 
 @dataclass(frozen=True)

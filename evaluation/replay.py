@@ -20,6 +20,7 @@ from agents.files import UserError, write_json
 from agents.policy import Policy
 from agents.rollout import GameRecord, play
 from envs.breakout import FRAME_SKIP, PROTOCOLS, Bytes, Game
+from evaluation.decided import Referee
 from evaluation.evaluate import make_policy
 from evaluation.panel import Panel, new_canvas, put
 from evaluation.record import read_evaluations, read_games
@@ -95,7 +96,7 @@ def take_fresh(
         raise UserError(f"--protocol {protocol}: unknown; choose {' or '.join(PROTOCOLS)}")
 
     def make(games: list[Game]) -> Policy:
-        return make_policy(str(agent), seed, device, games)
+        return Referee(make_policy(str(agent), seed, device, games), games, loops=False)
 
     (record,) = play(make, [seed], PROTOCOLS[protocol], deterministic=deterministic)
     return Take(name, protocol, record, f"the game with seed {seed} ({protocol})")

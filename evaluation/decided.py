@@ -1,0 +1,55 @@
+"""Games that hold no further point are not played to the end of time.
+
+The game never ends by itself while the ball is kept in play, and that costs hours in two cases: both walls are gone,
+so that there is nothing left to hit; or a greedy agent goes round in circles. Where nothing is left to chance, a game
+that is in a state in which it has been before must repeat itself, because its policy does. (Only the console's own
+frame counter tells the rounds apart. All that it does is to put the console to sleep after 65,000 frames, which wins no
+point either.) Such games are stopped and count as truncated; their scores are those they would have at the frame cap.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agents.policy import Policy, State
+from envs.breakout import BOTH_WALLS, Actions, Bytes, Game, Mask
+
+FRAME_COUNTER = [90, 91]  # RAM bytes, low and high
+REPEATED_STEPS = 500  # steps in a row that have all been seen before, until a game is called a loop
+
+
+class Referee:
+    """Passes a policy's actions on, and stops the games that are decided.
+
+    Args:
+        policy: who plays.
+        games: what is played, in the order of the observations' rows.
+        loops: stop games that repeat themselves. Only for a policy that, asked for its best action, depends on the
+            observation and its state alone, in games without chance.
+    """
+
+    def __init__(self, policy: Policy, games: list[Game], loops: bool) -> None:
+        self._policy, self._games, self._loops = policy, games, loops
+        self._seen: list[set[int]] = [set() for _ in games]
+        self._repeated = np.zeros(len(games), np.int64)
+
+    def predict(
+        self,
+        observation: Bytes,
+        state: State = None,
+        episode_start: Mask | None = None,
+        deterministic: bool = True,
+    ) -> tuple[Actions, State]:
+        """See `agents.policy.Policy.predict`."""
+        for place, game in enumerate(self._games):
+            if not game.over and (game.score >= BOTH_WALLS or (self._loops and self._circling(place, game, state))):
+                game.over = game.truncated = True
+        return self._policy.predict(observation, state, episode_start, deterministic)
+
+    def _circling(self, place: int, game: Game, state: State) -> bool:
+        ram = np.delete(game.ram, FRAME_COUNTER).tobytes()
+        memory = b"" if state is None else b"".join(np.ascontiguousarray(array[place]).tobytes() for array in state)
+        here = hash((ram, game.observation.tobytes(), memory))
+        self._repeated[place] = self._repeated[place] + 1 if here in self._seen[place] else 0
+        self._seen[place].add(here)
+        return bool(self._repeated[place] >= REPEATED_STEPS)

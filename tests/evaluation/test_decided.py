@@ -1,0 +1,72 @@
+"""Games are stopped only where nothing is left to win."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import agents.demonstrator
+from agents.rollout import play
+from envs.breakout import CLASSIC, NOOP, Game
+from evaluation.decided import FRAME_COUNTER, REPEATED_STEPS, Referee
+
+
+class Still:
+    """Does nothing, and remembers what it is told to."""
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=True):
+        return np.full(len(observation), NOOP), state
+
+
+def steps_until_stopped(score=0, period=7, loops=True, memory=None, most=2 * REPEATED_STEPS):
+    """Let a made-up game go round every `period` steps, while its frame counter runs on."""
+    game = SimpleNamespace(score=score, over=False, truncated=False, ram=np.zeros(128, np.uint8), observation=None)
+    referee = Referee(Still(), [game], loops)
+    for step in range(most):
+        game.observation = np.full((4, 84, 84), step % period, np.uint8)
+        game.ram[FRAME_COUNTER] = step % 256, step // 256
+        referee.predict(game.observation[None], None if memory is None else (np.array([memory(step)]),))
+        assert game.over == game.truncated
+        if game.over:
+            return step
+    return None
+
+
+def test_a_loop_is_stopped_once_it_is_sure():
+    assert steps_until_stopped(period=7) == 7 + REPEATED_STEPS - 1
+    assert steps_until_stopped(period=1) == REPEATED_STEPS
+
+
+def test_what_never_repeats_goes_on():
+    assert steps_until_stopped(memory=lambda step: step) is None
+
+
+def test_a_memory_that_repeats_makes_a_longer_round():
+    assert steps_until_stopped(period=7, memory=lambda step: step % 3) == 21 + REPEATED_STEPS - 1
+
+
+def test_with_chance_in_play_nothing_counts_as_a_loop():
+    assert steps_until_stopped(loops=False) is None
+
+
+@pytest.mark.parametrize("loops", [True, False])
+def test_with_both_walls_gone_the_game_is_decided(loops):
+    assert steps_until_stopped(score=864, loops=loops) == 0
+    assert steps_until_stopped(score=860, loops=False) is None
+
+
+def test_in_the_real_game_a_stopped_loop_wins_nothing_more(monkeypatch):
+    monkeypatch.setattr(
+        agents.demonstrator, "DRY_STEPS", 10**9
+    )  # always the paddle's centre: that goes round in circles
+    (record,) = play(
+        lambda games: Referee(agents.demonstrator.Demonstrator(games), games, loops=True), [11], CLASSIC, max_steps=6000
+    )
+    assert record.truncated
+    assert record.steps < 6000
+    actions = record.actions
+    period = next(p for p in range(1, 400) if actions[-400:] == actions[-400 - p : -p])
+    game = Game(11, CLASSIC)
+    for action in actions + actions[-period:] * (1000 // period):
+        game.step(action)
+    assert (game.score, game.lives, game.over) == (record.score, record.lives_left, False)
