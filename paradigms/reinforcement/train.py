@@ -9,14 +9,16 @@ What differs from the published Atari recipe (8 games x 128 steps, 4 epochs, min
 clip 0.1, 10M steps), and why:
 
 1. Mirrored frames: half of every minibatch is flipped, with RIGHT and LEFT exchanged. Breakout is its own mirror
-   image, so each step teaches two states. Without it the learning rate of (5) collapsed.
+   image, so each step teaches two states. Without it the learning rate of (6) collapsed in a prototype.
 2. FIRE is not among the actions; the environment presses it for every agent alike. Steps on which it did so teach the
    value but not the policy, which did not choose.
 3. Acting and updating overlap, each on half of the cores (Huang et al. 2024, "Cleanba"): rollout k + 1 is gathered with
-   the weights from before update k. The ratio in the loss is taken against the policy that really acted, so the
-   objective stays right; a small network gains nothing from a second thread, but this keeps two busy.
-4. The bytes of a rollout become a tensor once, channels last, and the network runs under bfloat16 where that is faster.
-5. Larger steps for a budget of minutes: 3 epochs, Adam 7e-4, clip 0.2; gamma 0.98 in the quick profile. The learning
+   the weights from before update k. A small network gains nothing from a second thread; this keeps two busy.
+4. The ratio in the loss is taken against the policy that the update starts from, looking at what is learnt from,
+   mirrored or not (Hilton et al. 2022, "Batch size-invariance for policy optimization"), instead of the one that
+   acted: the ratio of a mirrored step would otherwise begin anywhere, and a few dominate (estimated KL up to 0.06).
+5. The bytes of a rollout become a tensor once, channels last, and the network runs under bfloat16 where that is faster.
+6. Larger steps for a budget of minutes: 3 epochs, Adam 7e-4, clip 0.2; gamma 0.98 in the quick profile. The learning
    rate falls linearly to zero over the budget, as published.
 
 Resuming goes on from the last completed update with its weights, optimiser and random states, but with new games.
