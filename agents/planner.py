@@ -70,10 +70,10 @@ class PlannerHead(Head):
         shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
             "roles": ((2,), torch.int64),  # the slots of self and world
             "thresholds": ((2,), torch.float32),  # their confidences from which they count as seen
-            "memories": ((memories, 5), torch.float32),  # scaled x, y, dx, dy, steps unseen
-            "landings": ((memories, 2), torch.float32),  # x of the landing; steps until it
+            "memories": ((memories, 5), torch.float16),  # scaled x, y, dx, dy, steps unseen
+            "landings": ((memories, 2), torch.float16),  # x of the landing; steps until it
             "cells": ((3, cells, 2), torch.float32),  # centres, scaled, by last action
-            "transitions": ((transitions, 3), torch.int32),  # action, cell, next cell
+            "transitions": ((transitions, 3), torch.int16),  # action, cell, next cell
             "probabilities": ((transitions,), torch.float32),
             "returns": ((len(OFFSETS),), torch.float32),  # chance of coming back, by offset
             "points": ((len(OFFSETS),), torch.float32),  # points that followed, by offset
@@ -146,8 +146,8 @@ class _Plans:
     def __init__(self, buffers: dict[str, Any]) -> None:
         self.roles = (int(buffers["roles"][0]), int(buffers["roles"][1]))
         self.thresholds: Floats = buffers["thresholds"]
-        self.landings: Floats = buffers["landings"]
-        self.memory = cKDTree(buffers["memories"]) if len(buffers["memories"]) else None
+        self.landings: Floats = buffers["landings"].astype(np.float32)
+        self.memory = cKDTree(buffers["memories"].astype(np.float32)) if len(buffers["memories"]) else None
         self.cells = buffers["cells"]
         self.trees = [cKDTree(centres) for centres in self.cells]
         self.aims = buffers["aims"]

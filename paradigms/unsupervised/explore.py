@@ -6,12 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from agents.encoder import Encoder
 from agents.planner import PlannerHead
 from agents.policy import State
+from agents.rollout import Transitions
 from agents.tracker import CODES, LAST, Floats
 from envs.breakout import LEARNT_ACTIONS, Actions, Bytes, Mask, ball_must_be_served
 
@@ -91,20 +91,15 @@ class Explorer:
         return actions, state
 
 
-def read_all(
-    encoder: Encoder,
-    head: PlannerHead,
-    observations: Callable[[npt.NDArray[np.int64]], Bytes],
-    steps: int,
-    games: int,
-    on_step: Callable[[], None],
-) -> Floats:
+def read_all(encoder: Encoder, head: PlannerHead, rollout: Transitions, on_step: Callable[[], None]) -> Floats:
     """Read the keypoints of every observation of a rollout -> `(T, N, K, 3)`."""
     device = head.keypoints.template.device
+    steps, games = rollout.taken.shape
     readings = np.empty((steps, games, head.keypoints.slots, 3), np.float32)
     for t in range(0, steps, 8):
         rows = np.arange(t, min(t + 8, steps))
-        batch = torch.from_numpy(observations(rows)).to(device)
+        observations = rollout.observations(np.repeat(rows, games), np.tile(np.arange(games), len(rows)))
+        batch = torch.from_numpy(observations).to(device)
         readings[rows] = head.read(encoder, batch).reshape(len(rows), games, -1, 3)
         on_step()
     return readings

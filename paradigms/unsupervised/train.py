@@ -5,7 +5,8 @@ flows from a reward: points and lives are counted.
 
 1. It plays at random and keeps the pictures.
 2. The encoder learns by self-supervision: keypoints that redraw what moves (`represent`), then a feature vector that
-   tells those keypoints now and next.
+   tells those keypoints now and next. It does so again after the first planned round, which shows walls with holes:
+   to slots that never met one, a hole looks like a ball.
 3. In hindsight it finds which slot is itself, which decides about its lives, and its line (`insight`).
 4. It clusters its states and counts what followed (`count`); the counts are a head that plays by planning
    (`agents.planner`).
@@ -25,13 +26,14 @@ from agents.encoder import Encoder, Width
 from agents.files import UserError
 from agents.keypoints import KeypointHead
 from agents.planner import PlannerHead
-from agents.policy import RandomPolicy
+from agents.policy import Policy, RandomPolicy
 from agents.rollout import Rollout, Transitions
 from agents.run import Run, require_positive
+from agents.tracker import Floats
 from envs.breakout import CLASSIC, FRAME_SKIP, BreakoutVecEnv
 from paradigms.unsupervised.count import build
 from paradigms.unsupervised.explore import Experience, Explorer, read_all
-from paradigms.unsupervised.insight import Roles, find_roles, thresholds
+from paradigms.unsupervised.insight import find_roles, thresholds
 from paradigms.unsupervised.represent import KeypointTraining, MovingResidual, train_features
 
 EPSILON = (0.05, 0.05, 0.05, 0.03, 0.02, 0.01)  # of round 1, 2, ...; the last one ever after
@@ -54,7 +56,9 @@ class Config:
     slots: int = 4
     """Keypoints to look for."""
     keypoint_steps: int = 900
-    """Gradient steps on the keypoints."""
+    """Gradient steps on the keypoints, after the random round."""
+    refresh_steps: int = 500
+    """Gradient steps on the keypoints, after the first planned round."""
     feature_steps: int = 400
     """Gradient steps on the feature vector."""
     batch: int = 32
@@ -65,8 +69,8 @@ class Config:
     """Clusters of the agent's own states, for each last action."""
 
     def __post_init__(self) -> None:
-        names = ("games", "round_steps", "rounds", "slots", "keypoint_steps", "feature_steps", "batch")
-        require_positive(self, *names, "learning_rate", "self_cells")
+        names = ("games", "round_steps", "rounds", "slots", "keypoint_steps", "refresh_steps", "feature_steps")
+        require_positive(self, *names, "batch", "learning_rate", "self_cells")
         if self.slots < 2:
             raise UserError(f"--slots must be at least 2 (self and world), got {self.slots}")
         if self.round_steps < 6 * self.self_cells:
@@ -85,16 +89,17 @@ class Learner:
         self.encoder = Encoder(config.encoder).to(run.device)
         self.keypoints = KeypointHead(config.encoder, config.slots).to(run.device)
         self.steps = max(8, config.round_steps // config.games)  # of each game, in a round
+        self.stages = ["play", "see", "play", "see", *["play"] * (config.rounds - 1)]
+        self.stage, self.training = 0, dict[str, Any]()
         self.experience: list[Experience] = []
-        self.phase, self.training = "explore", dict[str, Any]()
         self.score = 0.0
 
     # -- interruption ----------------------------------------------------------------------------------------------
 
     def state(self) -> dict[str, Any]:
+        """Return what a checkpoint holds; experience lies beside it, round by round."""
         return {
-            "phase": self.phase,
-            "rounds": len(self.experience),
+            "stage": self.stage,
             "encoder": self.encoder.state_dict(),
             "keypoints": self.keypoints.state_dict(),
             "training": self.training,
@@ -102,155 +107,143 @@ class Learner:
         }
 
     def restore(self) -> None:
+        """Go on from the newest checkpoint, if there is one."""
         kept = self.run.restore()
         if kept is None:
             return
-        self.phase, self.training, self.score = kept["phase"], kept["training"], kept["score"]
+        self.stage, self.training, self.score = kept["stage"], kept["training"], kept["score"]
         self.encoder.load_state_dict(kept["encoder"])
         self.keypoints.load_state_dict(kept["keypoints"])
-        for number in range(kept["rounds"]):
-            arrays = self.run.load_arrays(f"experience_{number}")
-            if arrays is None:
-                raise UserError(f"{self.run.folder}: experience_{number} is missing; delete the folder and start again")
-            self.experience.append(Experience(**arrays))
+        for number in range(self.stages[: self.stage].count("play")):
+            self.experience.append(Experience(**self._load(f"experience_{number}")))
 
     def tick(self, done: float, note: str) -> None:
-        """Progress in rounds; learning to see counts as two."""
-        self.run.tick(done, self.config.rounds + 3, f"{note}, score {self.score:.1f}", self.state)
+        """Show how much of this stage is done, and write a checkpoint when one is due."""
+        self.run.tick(self.stage + done, len(self.stages), f"{note}, score {self.score:.1f}", self.state)
 
-    def enter(self, phase: str) -> None:
-        self.phase, self.training = phase, {}
-        self.run.checkpoint(self.state())
+    # -- the three things it does ----------------------------------------------------------------------------------
 
-    # -- the four things it does -----------------------------------------------------------------------------------
+    def play(self) -> None:
+        """Explore one round, at random while nothing was counted yet."""
+        number, taken = len(self.experience), 0
 
-    def play_at_random(self) -> Transitions:
-        """Gather the first round's pictures, or find them again after an interruption."""
-        kept = self.run.load_arrays("pictures")
-        if kept is None:
-            env = self._games(0)
-            policy = RandomPolicy(int(self.run.stream("random play").generate_state(1)[0]))
-            rollout = Rollout(env).collect(policy, self.steps)
-            env.close()
-            kept = {name: getattr(rollout, name) for name in Transitions.__annotations__}
-            self.run.save_arrays("pictures", **kept)
-        if self.run.ledger.agent_steps == 0:
-            self._account()
-            self.run.checkpoint(self.state())
-        return Transitions(**kept)
+        def on_step() -> None:
+            nonlocal taken
+            taken += 1
+            if taken % 50 == 0:
+                self.tick(taken / self.steps, f"round {number} of {self.config.rounds}")
 
-    def learn_to_see(self, rollout: Transitions) -> None:
-        """Train the keypoints, read them off the first round, then train the feature vector on them."""
-        config = self.config
-        training = self._train_keypoints(rollout) if config.representation == "keypoints" else None
-        head = PlannerHead(config.encoder, config.slots, 0, 1, 0).to(self.run.device)
+        generator = np.random.default_rng(self.run.stream(f"exploration {number}"))
+        epsilon = EPSILON[min(number, len(EPSILON)) - 1]
+        head = self.count() if number else None
+        policy: Policy = RandomPolicy(int(generator.integers(2**31)))
+        if head is not None:
+            policy = explorer = Explorer(self.encoder, head, epsilon, generator, on_step)
+        env = BreakoutVecEnv(self.config.games, self.run.stream(f"games {number}"), CLASSIC)
+        rollout = Rollout(env).collect(policy, self.steps)
+        env.close()
+        readings = np.stack(explorer.readings) if head is not None else self._nothing_read()
+        if number < 2:  # learnt from
+            self._save(f"pictures_{number}", rollout)
+        self._keep(number, readings, rollout)
+        ledger, steps = self.run.ledger, self.steps * self.config.games
+        ledger.agent_steps += steps
+        ledger.rewards_read += steps
+        ledger.frames += steps * FRAME_SKIP
+        self.score = self.experience[-1].score
+        self.run.log(score=self.score, lives_lost_share=float(self.experience[-1].life_lost.mean()))
+
+    def see(self) -> None:
+        """Train the encoder on all pictures so far, and read them (again)."""
+        config, run, rounds = self.config, self.run, len(self.experience)
+        learns = config.representation == "keypoints"
+        if rounds > 1 and not learns:
+            return  # the same eyes read the same
+        parts = [Transitions(**self._load(f"pictures_{number}")) for number in range(rounds)]
+        rollout = join(parts)
+        if learns:
+            self._train_keypoints(rollout, config.keypoint_steps if rounds == 1 else config.refresh_steps)
+        head = PlannerHead(config.encoder, config.slots, 0, 1, 0).to(run.device)
         head.keypoints = self.keypoints
-        self.encoder.eval()
-        games = np.arange(config.games)
-        readings = read_all(
-            self.encoder, head,
-            lambda rows: rollout.observations(np.repeat(rows, config.games), np.tile(games, len(rows))),
-            self.steps, config.games, lambda: self.tick(2.5, "reading"),
-        )  # fmt: skip
-        over = rollout.over.copy()
-        over[-1] = True
-        first = Experience(readings, rollout.taken, rollout.points, rollout.life_lost, over)
-        if training is not None:
+        readings = read_all(self.encoder.eval(), head, rollout, lambda: self.tick(0.8, "reading"))
+        for number, part in enumerate(parts):
+            columns = slice(number * config.games, (number + 1) * config.games)
+            self._keep(number, readings[:, columns], part)
+        if learns and rounds > 1:
             loss = train_features(
-                self.encoder, rollout, readings, thresholds(first), np.random.default_rng(self.run.stream("features")),
-                total_steps=config.feature_steps, batch=2 * config.batch,
-                on_step=lambda step: self.tick(2.7, "features"),
+                self.encoder, rollout, readings, thresholds(Experience.join(self.experience)),
+                np.random.default_rng(run.stream("features")), total_steps=config.feature_steps,
+                batch=2 * config.batch, on_step=lambda step: self.tick(0.9, "features"),
             )  # fmt: skip
-            self.run.ledger.gradient_steps += config.feature_steps
-            self.run.ledger.samples += config.feature_steps * 2 * config.batch
-            self.run.log(feature_loss=loss)
-        self._keep(first)
+            run.ledger.gradient_steps += config.feature_steps
+            run.ledger.samples += config.feature_steps * 2 * config.batch
+            run.log(feature_loss=loss)
 
-    def _train_keypoints(self, rollout: Transitions) -> KeypointTraining:
-        config, run = self.config, self.run
-        residual = MovingResidual(rollout.pictures, np.random.default_rng(run.stream("background")))
-        training = KeypointTraining(
-            self.encoder, self.keypoints, rollout, residual, np.random.default_rng(run.stream("keypoints")),
-            total_steps=config.keypoint_steps, batch=config.batch, learning_rate=config.learning_rate,
-        )  # fmt: skip
-        if self.training:
-            training.restore(self.training)
-        while training.step < config.keypoint_steps:
-            loss = training.advance()
-            run.ledger.gradient_steps += 1
-            run.ledger.samples += config.batch
-            if training.step % 100 == 0:
-                run.log(keypoint_loss=loss)
-            self.training = training.state() if training.step % 20 == 0 else self.training
-            if training.step % 20 == 0:
-                self.tick(1 + 1.5 * training.step / config.keypoint_steps, f"keypoints, loss {loss:.3f}")
-        self.training = {}
-        return training
-
-    def count(self) -> tuple[PlannerHead, Roles, dict[str, float]]:
+    def count(self) -> PlannerHead:
         """Look back on all experience: who is who, what landed where, what followed what."""
         experience = Experience.join(self.experience)
         roles = find_roles(experience)
         head, figures = build(
             experience, roles, self.keypoints.state_dict(), self.config.encoder, self.config.self_cells, self.run.seed
         )
-        return head.to(self.run.device).eval(), roles, figures
+        self.run.log(**figures, line=roles.line, controllability=roles.controllability, information=roles.information)
+        return head.to(self.run.device).eval()
 
-    def play(self, head: PlannerHead) -> None:
-        """Explore one round with what was counted."""
-        number = len(self.experience)
-        generator = np.random.default_rng(self.run.stream(f"exploration {number}"))
-        taken = 0
+    def _train_keypoints(self, rollout: Transitions, steps: int) -> None:
+        run, stage = self.run, self.stage
+        training = KeypointTraining(
+            self.encoder, self.keypoints, rollout,
+            MovingResidual(rollout.pictures, np.random.default_rng(run.stream(f"background {stage}"))),
+            np.random.default_rng(run.stream(f"keypoints {stage}")),
+            total_steps=steps, batch=self.config.batch, learning_rate=self.config.learning_rate,
+        )  # fmt: skip
+        if self.training:
+            training.restore(self.training)
+        while training.step < steps:
+            loss = training.advance()
+            run.ledger.gradient_steps += 1
+            run.ledger.samples += self.config.batch
+            if training.step % 100 == 0:
+                run.log(keypoint_loss=loss)
+            if training.step % 20 == 0:
+                self.training = training.state()
+                self.tick(0.8 * training.step / steps, f"keypoints, loss {loss:.3f}")
+        self.training = {}
 
-        def on_step() -> None:
-            nonlocal taken
-            taken += 1
-            if taken % 50 == 0:
-                self.tick(2 + number + taken / self.steps, f"round {number} of {self.config.rounds}")
+    # -- what lies beside the checkpoints ----------------------------------------------------------------------------
 
-        explorer = Explorer(self.encoder, head, EPSILON[min(number, len(EPSILON)) - 1], generator, on_step)
-        env = self._games(number)
-        rollout = Rollout(env).collect(explorer, self.steps)
-        env.close()
-        self._account()
+    def _load(self, name: str) -> dict[str, Any]:
+        arrays = self.run.load_arrays(name)
+        if arrays is None:
+            raise UserError(f"{self.run.folder}: {name} is missing; delete the folder and start again")
+        return arrays
+
+    def _save(self, name: str, record: Transitions | Experience) -> None:
+        self.run.save_arrays(name, **{field: getattr(record, field) for field in record.__dataclass_fields__})
+
+    def _keep(self, number: int, readings: Floats, rollout: Transitions) -> None:
         over = rollout.over.copy()
         over[-1] = True
-        self._keep(Experience(np.stack(explorer.readings), rollout.taken, rollout.points, rollout.life_lost, over))
+        experience = Experience(readings, rollout.taken, rollout.points, rollout.life_lost, over)
+        self._save(f"experience_{number}", experience)
+        self.experience[number : number + 1] = [experience]
 
-    # -- bookkeeping -----------------------------------------------------------------------------------------------
+    def _nothing_read(self) -> Floats:
+        return np.zeros((self.steps, self.config.games, self.config.slots, 3), np.float32)
 
-    def _games(self, number: int) -> BreakoutVecEnv:
-        return BreakoutVecEnv(self.config.games, self.run.stream(f"games {number}"), CLASSIC)
 
-    def _account(self) -> None:
-        steps = self.steps * self.config.games
-        self.run.ledger.agent_steps += steps
-        self.run.ledger.frames += steps * FRAME_SKIP
-        self.run.ledger.rewards_read += steps
-
-    def _keep(self, experience: Experience) -> None:
-        names = Experience.__annotations__
-        self.run.save_arrays(
-            f"experience_{len(self.experience)}", **{name: getattr(experience, name) for name in names}
-        )
-        self.experience.append(experience)
-        self.score = experience.score
-        self.run.log(score=self.score, lives_lost_share=float(experience.life_lost.mean()))
+def join(parts: list[Transitions]) -> Transitions:
+    """Lay rollouts of equal length side by side, `(T, N1 + N2 + ...)`."""
+    fields = Transitions.__dataclass_fields__
+    return Transitions(*(np.concatenate([getattr(part, name) for part in parts], axis=1) for name in fields))
 
 
 def train(config: Config, run: Run) -> Agent:
-    """Explore, represent, count and plan, `config.rounds` times over; returns the agent of the last count."""
+    """Play, see, play, see, and play on, each time planning on all that was counted; returns the last count's agent."""
     learner = Learner(config, run)
     learner.restore()
-    if learner.phase == "explore":
-        rollout = learner.play_at_random()
-        learner.learn_to_see(rollout)
-        learner.enter("plan")
-    head, roles, figures = learner.count()
-    while len(learner.experience) <= config.rounds:
-        run.log(**figures, line=roles.line, controllability=roles.controllability, information=roles.information)
-        learner.play(head)
+    while learner.stage < len(learner.stages):
+        learner.play() if learner.stages[learner.stage] == "play" else learner.see()
+        learner.stage += 1
         run.checkpoint(learner.state())
-        head, roles, figures = learner.count()
-    run.log(**figures, line=roles.line, controllability=roles.controllability, information=roles.information)
-    return Agent(learner.encoder, head, "unsupervised", device=run.device)
+    return Agent(learner.encoder, learner.count(), "unsupervised", device=run.device)
