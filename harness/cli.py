@@ -125,7 +125,7 @@ def train_command(words: Sequence[str]) -> None:
         print(f"usage: breakout train {{{','.join(PARADIGMS)}}} [flags]\n\neach paradigm has its own flags and --help")
         return
     if paradigm not in PARADIGMS:
-        raise UserError(f"breakout train {paradigm or '(nothing)'}: choose a paradigm: {', '.join(PARADIGMS)}")
+        raise UserError(f"train {paradigm or '(nothing)'}: choose a paradigm: {', '.join(PARADIGMS)}")
     config = getattr(profile_named(_flag(flags, "--profile", Common.profile)), paradigm)
     a = _parse(TRAINING[paradigm], f"train {paradigm}", flags, default=Training(config=config))
     folder = a.runs / a.profile / paradigm / f"seed_{a.seed}"
@@ -144,7 +144,7 @@ def replay_command(words: Sequence[str]) -> None:
     """film agents"""
     a = _parse(Filming, "replay", words)
     if not a.agents:
-        raise UserError("breakout replay needs at least one agent: a file, `random` or `demonstrator`")
+        raise UserError("replay needs at least one agent: a file, `random` or `demonstrator`")
     if a.out.suffix != ".mp4":
         raise UserError(f"--out {a.out}: the film is H.264 in an .mp4; give a name that ends in .mp4")
     takes = []
@@ -184,8 +184,7 @@ def film_command(words: Sequence[str]) -> None:
 
 def bench_command(words: Sequence[str]) -> None:
     """measure this machine"""
-    _parse(bench.Config, "bench", words)
-    bench.bench()
+    bench.bench(_parse(bench.Config, "bench", words))
 
 
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
@@ -208,7 +207,7 @@ def main(words: Sequence[str] | None = None) -> None:
             print("usage: breakout COMMAND [--help] [flags]\n")
             print("\n".join(f"  {name:10} {function.__doc__}" for name, function in COMMANDS.items()))
         elif command not in COMMANDS:
-            raise UserError(f"breakout {command}: no such command; choose one of {', '.join(COMMANDS)}")
+            raise UserError(f"{command}: no such command; choose one of {', '.join(COMMANDS)}")
         else:
             COMMANDS[command](rest)
     except UserError as error:

@@ -48,13 +48,22 @@ PARADIGMS = ("supervised", "unsupervised", "reinforcement")
 
 PROFILES = {
     # To see that everything works, in a few minutes; hardly anything is learnt.
-    "smoke": Profile(supervised.SMOKE, unsupervised.SMOKE, reinforcement.SMOKE, 5, 5, 20.0),
+    "smoke": Profile(
+        supervised.SMOKE,
+        unsupervised.Config(games=8, round_steps=2_400, rounds=1, keypoint_steps=40, feature_steps=20, self_cells=100),
+        reinforcement.SMOKE,
+        5,
+        5,
+        20.0,
+    ),
     # About five minutes each on 2 cores.
     "quick": Profile(supervised.Config(), unsupervised.Config(), reinforcement.Config()),
     # At most two hours each on 2 cores.
-    "standard": Profile(supervised.STANDARD, unsupervised.STANDARD, reinforcement.STANDARD),
+    "standard": Profile(supervised.STANDARD, unsupervised.Config(rounds=20, self_cells=2_000), reinforcement.STANDARD),
     # The published widths and steps: a GPU, or a night.
-    "full": Profile(supervised.FULL, unsupervised.FULL, reinforcement.FULL),
+    "full": Profile(
+        supervised.FULL, unsupervised.Config(encoder="nature", rounds=40, self_cells=2_000), reinforcement.FULL
+    ),
 }
 
 
