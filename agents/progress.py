@@ -34,7 +34,9 @@ class Progress:
         elif time.perf_counter() - self._last_line > _PLAIN_SECONDS or done >= total:
             self._last_line = time.perf_counter()
             left = self._seconds_left(done, total)
-            self._console.print(f"{self.title}: {done / total:4.0%}, {left} left, {note}", highlight=False)
+            self._console.print(
+                f"{self.title}: {done / total:4.0%}, {left} left, {note}", highlight=False, soft_wrap=True
+            )
 
     def _draw(self, done: float, total: float, note: str) -> None:
         if self._bar is None:
@@ -56,7 +58,7 @@ class Progress:
 
     def say(self, message: str) -> None:
         """Print a line without disturbing the bar."""
-        self._console.print(message, highlight=False, markup=False)
+        self._console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         """Stop drawing."""
