@@ -21,7 +21,7 @@ from agents.encoder import Encoder, Width, fastest_precision
 from agents.files import Tree
 from agents.heads import ActionHead
 from paradigms.reinforcement.config import Config
-from paradigms.reinforcement.rollout import Batch, Rollout, half_mirrored, log_probs_of, mirrored, ppo_loss
+from paradigms.reinforcement.rollout import Rollout, half_mirrored, ppo_loss
 
 RECENT_GAMES = 30  # the logged score is the mean over the last so many training games
 
@@ -78,7 +78,7 @@ class BreakoutPPO(PPO):
         """Make `n_epochs` passes over the rollout buffer; leave the figures in `health`."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        rollout = self.reconsider(self.rollout_buffer.batch(self.device))
+        rollout = self.rollout_buffer.batch(self.device)
         losses = []
         for _ in range(self.n_epochs):
             order = torch.from_numpy(self.generator.permutation(len(rollout.actions))).to(self.device)
@@ -96,17 +96,6 @@ class BreakoutPPO(PPO):
         self.health = dict(zip(("loss", "policy_loss", "value_loss", "entropy", "kl", "clipped"), means, strict=True))
         buffer = self.rollout_buffer
         self.health["explained_variance"] = float(explained_variance(buffer.values.ravel(), buffer.returns.ravel()))
-
-    @torch.no_grad()
-    def reconsider(self, rollout: Batch) -> Batch:
-        """Take the log-probabilities from the present policy, for each step and for its mirror image."""
-        plain: list[Tensor] = []
-        flipped: list[Tensor] = []
-        for index in torch.split(torch.arange(len(rollout.actions), device=self.device), self.batch_size):
-            steps = rollout.take(index)
-            for batch, log_probs in ((steps, plain), (mirrored(steps), flipped)):
-                log_probs.append(log_probs_of(self.policy.logits_and_values(batch.observations)[0], batch.actions))
-        return rollout._replace(log_probs=torch.cat(plain), mirrored_log_probs=torch.cat(flipped))
 
     @property
     def score(self) -> float:

@@ -16,14 +16,15 @@ from agents.heads import MIRRORED_ORDER
 from envs.breakout import SIDE, STACK, ball_must_be_served
 from paradigms.reinforcement.config import Config
 
+RATIO_LIMIT = 3.0  # where the advantage is negative the clip range sets no limit (Ye et al. 2020, equation 7, have 3)
+
 
 class Batch(NamedTuple):
     """Steps to learn from, in no order."""
 
     observations: Tensor  # (B, 4, 84, 84) uint8
     actions: Tensor  # (B,) int64, places in LEARNT_ACTIONS
-    log_probs: Tensor  # (B,) of the action, under the policy that the update starts from
-    mirrored_log_probs: Tensor  # (B,) of the action's mirror image, under the same, in the mirror
+    log_probs: Tensor  # (B,) of the action, under the policy that took it
     advantages: Tensor  # (B,)
     returns: Tensor  # (B,)
     chosen: Tensor  # (B,) bool, False where FIRE was pressed instead
@@ -50,37 +51,19 @@ class Rollout(RolloutBuffer):
         super().add(obs, *rest)
 
     def batch(self, device: torch.device) -> Batch:
-        """Return all steps; the columns share memory with this buffer where the device is the CPU.
-
-        The log-probabilities are those of the policy that acted, until `BreakoutPPO.reconsider` replaces them.
-        """
-        log_probs = (self.log_probs, self.log_probs)
-        columns = (self.actions[..., 0], *log_probs, self.advantages, self.returns, ~self.served)
+        """Return all steps; the columns share memory with this buffer where the device is the CPU."""
+        columns = (self.actions[..., 0], self.log_probs, self.advantages, self.returns, ~self.served)
         pictures = torch.from_numpy(self._pictures).to(device).flatten(0, 1).permute(0, 3, 1, 2)
         return Batch(pictures, *(torch.from_numpy(column).to(device).flatten() for column in columns))
 
 
-def mirrored(batch: Batch) -> Batch:
-    """Flip the pictures, and exchange RIGHT and LEFT."""
-    order = torch.tensor(MIRRORED_ORDER, device=batch.actions.device)
-    return batch._replace(
-        observations=mirror(batch.observations),
-        actions=order[batch.actions],
-        log_probs=batch.mirrored_log_probs,
-        mirrored_log_probs=batch.log_probs,
-    )
-
-
 def half_mirrored(batch: Batch) -> Batch:
-    """Mirror the first half of a shuffled batch."""
+    """Flip the first half of a shuffled batch, RIGHT and LEFT exchanged."""
     half = len(batch.actions) // 2
-    first = mirrored(Batch(*(column[:half] for column in batch)))
-    return Batch(*(torch.cat([seen, column[half:]]) for seen, column in zip(first, batch, strict=True)))
-
-
-def log_probs_of(logits: Tensor, actions: Tensor) -> Tensor:
-    """`(B, 3)`, `(B,)` -> `(B,)`."""
-    return functional.log_softmax(logits, dim=1).gather(1, actions[:, None]).squeeze(1)
+    order = torch.tensor(MIRRORED_ORDER, device=batch.actions.device)
+    observations = torch.cat([mirror(batch.observations[:half]), batch.observations[half:]])
+    actions = torch.cat([order[batch.actions[:half]], batch.actions[half:]])
+    return batch._replace(observations=observations, actions=actions)
 
 
 class Loss(NamedTuple):
@@ -111,13 +94,14 @@ def ppo_loss(logits: Tensor, values: Tensor, batch: Batch, config: Config) -> Lo
 
     centred = batch.advantages - mean(batch.advantages)
     advantages = centred / (mean(centred.square()).sqrt() + 1e-8)
-    log_ratio = log_probs_of(logits, batch.actions) - batch.log_probs
+    log_probs = functional.log_softmax(logits, dim=1)
+    log_ratio = log_probs.gather(1, batch.actions[:, None]).squeeze(1) - batch.log_probs
     ratio = log_ratio.exp()
     epsilon = config.clip_range
     surrogate = torch.min(advantages * ratio, advantages * ratio.clamp(1 - epsilon, 1 + epsilon))
+    surrogate = torch.where(advantages < 0, torch.max(surrogate, RATIO_LIMIT * advantages), surrogate)
     policy, value = -mean(surrogate), functional.mse_loss(values, batch.returns)
-    probabilities = logits.softmax(dim=1)
-    entropy = mean(-(probabilities * logits.log_softmax(dim=1)).sum(1))
+    entropy = mean(-(log_probs.exp() * log_probs).sum(1))
     total = policy + config.value_weight * value - config.entropy_weight * entropy
     kl, clipped = mean(ratio - 1 - log_ratio), mean(((ratio - 1).abs() > epsilon).float())
     return Loss(total, policy, value, entropy, kl, clipped)
