@@ -14,9 +14,9 @@ clip 0.1, 10M steps), and why:
    value but not the policy, which did not choose.
 3. Acting and updating overlap, each on half of the cores (Huang et al. 2024, "Cleanba"): rollout k + 1 is gathered with
    the weights from before update k. A small network gains nothing from a second thread; this keeps two busy.
-4. The probability ratio counts up to 3 where the advantage is negative (Ye et al. 2020, "dual clip"): that of a mirrored
-   step begins anywhere, because the policy is not quite its own mirror image. Taking the ratio against the policy
-   before the update instead, as seen in the mirror, let the entropy collapse within 60,000 steps (one run).
+4. The probability ratio counts up to 3 where the advantage is negative (Ye et al. 2020, "dual clip"): that of a
+   mirrored step begins anywhere, because the policy is not quite its own mirror image. Taking the ratio against the
+   policy before the update instead, as seen in the mirror, let the entropy collapse within 60,000 steps (one run).
 5. The bytes of a rollout become a tensor once, channels last, and the network runs under bfloat16 where that is faster.
 6. Larger steps for a budget of minutes: 3 epochs, Adam 7e-4, clip 0.2; gamma 0.98 in the quick profile. The learning
    rate falls linearly to zero over the budget, as published.
