@@ -35,13 +35,15 @@ class Config:
     """Share of each batch whose ball lands within 28 frames (0 to 1)."""
     auxiliary_weight: float = 10.0
     """Weight of the regression beside the classification."""
-    validation_games: int = 8
-    """Sticky games that each round's agent plays to choose the best round (games)."""
+    validated_rounds: int = 4
+    """Of the agents after each of the last so many rounds, the best is chosen (rounds)."""
+    validation_games: int = 16
+    """Sticky games that each of these agents plays for that (games)."""
 
     def __post_init__(self) -> None:
         require_positive(
             self, "rounds", "demonstrated_rounds", "labels", "games", "samples", "batch", "learning_rate",
-            "auxiliary_weight", "validation_games",
+            "auxiliary_weight", "validated_rounds", "validation_games",
         )  # fmt: skip
         for name in ("average", "near_share"):
             if not 0 <= getattr(self, name) < 1:

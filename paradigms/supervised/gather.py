@@ -7,10 +7,13 @@ demonstrator labels them all. It drives a few games itself, with noise, to see w
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -155,6 +158,7 @@ def carry_out(order: Order, field: Field | None, width: Width) -> Harvest:
 def _serve(pipe: Connection, width: Width, games: int) -> None:
     """The other process: carry out orders until the pipe closes, as it does when the trainer ends or is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
+    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     torch.set_num_threads(1)
     field: Field | None = None
     try:
@@ -165,6 +169,12 @@ def _serve(pipe: Connection, width: Width, games: int) -> None:
             pipe.send(carry_out(order, field, width))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
+
+
+def _end_with(parent: Any) -> None:
+    """Leave nobody behind who plays on for a trainer that was killed."""
+    parent.join()
+    os._exit(1)
 
 
 class Gatherer:

@@ -8,8 +8,8 @@ Round by round:
 2. *Fit* (`losses.py`): the encoder and an action head learn soft labels made of the costs; beside them a regression
    of where ball and paddle are and where the ball will land, which makes the encoder look at the ball. Every second
    batch is seen in a mirror. While one core fits, another gathers the next round.
-3. *Choose*: the moving average of the weights (Polyak and Juditsky 1992) plays validation games after each round; the
-   round that played best is the agent. At play it averages its view of the picture and of the mirror image.
+3. *Choose*: the moving averages of the weights (Polyak and Juditsky 1992) after the last few rounds play validation
+   games; the one that played best is the agent. At play it averages its view of the picture and of the mirror image.
 """
 
 from __future__ import annotations
@@ -186,7 +186,8 @@ class _Training:
 
     def _order(self, labels: int, players: Weights | None) -> Order:
         seeds = self.run.stream(f"games from round {self.round}")
-        validation = game_seeds(self.run.stream("validation"), self.config.validation_games)
+        validated = self.round > self.config.rounds - self.config.validated_rounds
+        validation = game_seeds(self.run.stream("validation"), self.config.validation_games) if validated else []
         return Order(players, labels, seeds, validation)
 
     def _fit(self) -> None:
@@ -219,8 +220,9 @@ class _Training:
         """Keep the players if they are the best so far."""
         self.run.ledger.agent_steps += harvest.steps
         self.run.ledger.frames += FRAME_SKIP * harvest.steps
-        if harvest.validation_scores:
-            self.score = float(np.mean(harvest.validation_scores))
-            self.run.log(score=self.score, median=float(np.median(harvest.validation_scores)))
-            if self.score > self.best_score:
-                self.best_score, self.best = self.score, self.players
+        scores = harvest.validation_scores or harvest.scores
+        if scores:
+            self.score = float(np.mean(scores))
+            self.run.log(score=self.score, median=float(np.median(scores)))
+        if harvest.validation_scores and self.score > self.best_score:
+            self.best_score, self.best = self.score, self.players
