@@ -14,7 +14,6 @@ from agents.files import UserError
 from agents.planner import (
     AIMS,
     CELL_SCALE,
-    NEIGHBOURS,
     OFFSETS,
     PlannerHead,
     memory_features,
@@ -27,7 +26,9 @@ from paradigms.unsupervised.insight import Landings, Roles, find_landings, next_
 LONGEST = 40.0  # steps: landings further ahead are not remembered
 KERNEL = 0.7  # pixels: how alike two offsets must be to share their fate
 _JUMP = 20.0  # pixels: self cannot move so far in a step; a false reading
-_DOUBT = 0.01  # transitions: added to each cell's count, so that what was never tried promises nothing
+_SPREAD = 8  # cells at which a transition votes
+_RARE = 0.002  # probability: followers rarer than that are left out
+_DOUBT = 0.001  # transitions: added to each cell's count, so that what was never tried promises nothing
 
 
 def remember(states: Floats, experience: Experience, landings: Landings) -> tuple[Floats, Floats]:
@@ -56,7 +57,7 @@ def remember(states: Floats, experience: Experience, landings: Landings) -> tupl
 def count_cells(states: Floats, experience: Experience, cells: int, seed: int) -> tuple[Floats, Any, Any]:
     """Cluster self's states by k-means, and count which cell followed which under which action.
 
-    A transition votes at its three nearest cells, each with its own displacement: "from about here, this action moved
+    A transition votes at its nearest cells, each with its own displacement: "from about here, this action moved
     me so far". Returns centres `(3, cells, 2)`, transitions `(E, 3)` (action, cell, next cell), probabilities `(E,)`.
     """
     same_game = ~experience.over[:-1]
@@ -80,10 +81,10 @@ def count_cells(states: Floats, experience: Experience, cells: int, seed: int) -
     for context in range(3):
         for chosen in range(3):
             rows = (last == context) & (action == chosen)
-            distance, near = trees[context].query(here[rows], NEIGHBOURS)
-            weight = np.exp(-(distance**2) / 2) + 1e-6
+            distance, near = trees[context].query(here[rows], min(_SPREAD, cells))
+            weight = np.exp(-(distance**2) / 2) + 1e-9
             weight /= weight.sum(axis=1, keepdims=True)
-            for j in range(NEIGHBOURS):
+            for j in range(near.shape[1]):
                 target = centres[context][near[:, j]] + there[rows] - here[rows]
                 landed, share = nearest_cells(trees[chosen], target)
                 cell = near[:, j, None] + context * cells
@@ -94,7 +95,9 @@ def count_cells(states: Floats, experience: Experience, cells: int, seed: int) -
     start = key // (3 * cells)  # action and cell together
     total = np.bincount(start, count, minlength=9 * cells)
     transitions = np.stack([start // (3 * cells), start % (3 * cells), key % (3 * cells)], axis=1)
-    return np.stack(centres), transitions, count / (total[start] + _DOUBT)
+    probability = count / (total[start] + _DOUBT)
+    often = probability > _RARE
+    return np.stack(centres), transitions[often], probability[often]
 
 
 def count_returns(landings: Landings) -> tuple[Floats, Floats, Floats]:
