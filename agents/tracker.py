@@ -1,8 +1,9 @@
 """From readings of keypoints, one picture at a time, to the state that the planner plans on.
 
 `self` is the thing that the agent's actions move, `world` the one that decides about its lives. Which slot is which is
-found elsewhere; here only what can be seen counts: a thing out of sight stays where it was last, and how long ago that
-was is part of the state. What stands perfectly still is not taken for the world: a hole in a wall, say, looks like a
+found elsewhere; here only what can be seen counts: the world out of sight stays where it was last, and how long ago
+that was is part of the state; self out of sight goes on as it went, up to the edge (a paddle half inside a wall is
+hard to see). What stands perfectly still is not taken for the world: a hole in a wall, say, looks like a
 ball to a slot.
 """
 
@@ -24,6 +25,7 @@ LONG = 10.0  # steps: out of sight for this long or longer is the same
 _GAP = 3  # steps: a thing out of sight for no longer still has a velocity when it is back
 _NO_VELOCITY = 0.5  # stands for: seen again just now, and only its place is known
 _STILL = 0.5  # pixels a step
+_MARGIN = 4.0  # pixels: self, when it slips out of sight at the edge of the picture, is still in it
 _LEAP = 12.0  # pixels a step: nothing moves so fast; another thing is being read
 # The place in LEARNT_ACTIONS of each of ALE's actions; FIRE moves nothing.
 CODES = np.zeros(4, np.int64)
@@ -52,7 +54,8 @@ def track(state: Floats, self_reading: Floats, world_reading: Floats, thresholds
     """
     before = np.where(start[:, None], unknown(len(state)), state)
     after = before.copy()
-    after[:, SELF_X] = np.where(self_reading[:, 2] > thresholds[0], self_reading[:, 0], before[:, SELF_X])
+    drifted = np.clip(before[:, SELF_X] + before[:, SELF_DX], _MARGIN, SIDE - _MARGIN)
+    after[:, SELF_X] = np.where(self_reading[:, 2] > thresholds[0], self_reading[:, 0], drifted)
     after[:, SELF_DX] = np.where(start, 0, after[:, SELF_X] - before[:, SELF_X])
     gap = np.floor(before[:, UNSEEN]) + 1
     moved = world_reading[:, :2] - before[:, [WORLD_X, WORLD_Y]]
