@@ -50,7 +50,9 @@ PROFILES = {
     # To see that everything works, in a few minutes; hardly anything is learnt.
     "smoke": Profile(
         supervised.SMOKE,
-        unsupervised.Config(games=8, round_steps=2_400, rounds=1, keypoint_steps=40, feature_steps=20, self_cells=100),
+        unsupervised.Config(
+            games=8, round_steps=2_400, rounds=1, keypoint_steps=40, refresh_steps=20, feature_steps=20, self_cells=100
+        ),
         reinforcement.SMOKE,
         5,
         5,

@@ -23,6 +23,7 @@ from agents.tracker import CODES, LAST, SELF_DX, SELF_X, WORLD_DY, Floats, track
 from paradigms.unsupervised.explore import Experience
 from paradigms.unsupervised.insight import Landings, Roles, find_landings, next_true
 
+MOST = 150_000  # memories kept, the newest: the agent file stays below 8 MB
 LONGEST = 40.0  # steps: landings further ahead are not remembered
 KERNEL = 0.7  # pixels: how alike two offsets must be to share their fate
 _JUMP = 20.0  # pixels: self cannot move so far in a step; a false reading
@@ -51,7 +52,8 @@ def remember(states: Floats, experience: Experience, landings: Landings) -> tupl
     wait = landings.step[which] + landings.wait[which] - clock[known] if known.any() else np.zeros(0)
     near = wait <= LONGEST
     where = landings.x[which][near] if known.any() else np.zeros(0)
-    return memory_features(states[known][near]), np.stack([where, wait[near]], axis=1).astype(np.float32)
+    label = np.stack([where, wait[near]], axis=1)
+    return memory_features(states[known][near])[-MOST:], label[-MOST:]
 
 
 def count_cells(states: Floats, experience: Experience, cells: int, seed: int) -> tuple[Floats, Any, Any]:

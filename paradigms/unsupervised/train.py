@@ -73,6 +73,8 @@ class Config:
         require_positive(self, *names, "batch", "learning_rate", "self_cells")
         if self.slots < 2:
             raise UserError(f"--slots must be at least 2 (self and world), got {self.slots}")
+        if self.self_cells > 10_000:
+            raise UserError(f"--self-cells {self.self_cells} is more than an agent file holds; give at most 10000")
         if self.round_steps < 6 * self.self_cells:
             raise UserError(
                 f"--round-steps {self.round_steps} is too few for --self-cells {self.self_cells}; "
