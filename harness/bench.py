@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import ale_py
@@ -26,10 +27,10 @@ from stable_baselines3.common.vec_env import VecFrameStack
 
 from agents.encoder import Encoder
 from agents.run import require_positive
-from envs.breakout import ALL_ACTIONS, CLASSIC, LEARNT_ACTIONS, OBSERVATION_SHAPE, BreakoutVecEnv
+from envs.breakout import ALL_ACTIONS, CLASSIC, OBSERVATION_SHAPE, BreakoutVecEnv
 from paradigms import reinforcement
 from paradigms.reinforcement.ppo import BreakoutPPO, EncoderFeatures
-from paradigms.reinforcement.train import cores, half_of_the_threads, overlapped
+from paradigms.reinforcement.train import cores, half_of_the_threads, make_env, overlapped
 
 YARDSTICK = 1_600.0  # samples/s of the Nature network (float32, contiguous) on the machine of the README's minutes
 BATCH = 256  # samples in a gradient step of the network alone
@@ -157,21 +158,15 @@ def _stock_ppo(learning: reinforcement.Config, rollouts: int) -> float:
 
 
 def _our_ppo(learning: reinforcement.Config, rollouts: int) -> float:
-    env = BreakoutVecEnv(
-        learning.games, 0, CLASSIC, actions=LEARNT_ACTIONS, clip_rewards=True, life_loss_ends=True, threads=cores()
-    )
-    with half_of_the_threads():
+    with closing(make_env(learning, 0)) as env, half_of_the_threads():
         learner = BreakoutPPO(env, learning, np.random.default_rng(0))
         # The first update is not timed; the last has nothing to gather beside it, so one more than that is asked for.
-        updates = overlapped(learner, 0, rollouts + 2)
-        next(updates)
-        start = time.perf_counter()
-        for _ in range(rollouts):
+        with closing(overlapped(learner, 0, rollouts + 2)) as updates:
             next(updates)
-        rate = rollouts * learning.rollout / (time.perf_counter() - start)
-        updates.close()
-    env.close()
-    return rate
+            start = time.perf_counter()
+            for _ in range(rollouts):
+                next(updates)
+            return rollouts * learning.rollout / (time.perf_counter() - start)
 
 
 def _trained_per_second(

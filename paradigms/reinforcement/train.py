@@ -31,8 +31,9 @@ import math
 import os
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
+from functools import partial
 
 import numpy as np
 import torch
@@ -55,14 +56,10 @@ def train(config: Config, run: Run) -> Agent:
     torch.manual_seed(int(run.stream("weights and actions").generate_state(1)[0]))  # SB3 draws from torch's own
     state = run.restore()
     done = 0 if state is None else int(state["update"])
-    stream = run.stream(f"games from update {done}")
-    env = BreakoutVecEnv(
-        config.games, stream, CLASSIC, actions=LEARNT_ACTIONS, clip_rewards=True, life_loss_ends=True, threads=cores()
-    )
-    learner = BreakoutPPO(env, config, np.random.default_rng(run.stream("minibatches")), run.device)
-    if state is not None:
-        learner.restore(state)
-    with half_of_the_threads():
+    with closing(make_env(config, run.stream(f"games from update {done}"))) as env, half_of_the_threads():
+        learner = BreakoutPPO(env, config, np.random.default_rng(run.stream("minibatches")), run.device)
+        if state is not None:
+            learner.restore(state)
         for update in overlapped(learner, done, config.updates):
             count(run, config)
             if not math.isfinite(learner.health["loss"]):
@@ -73,9 +70,15 @@ def train(config: Config, run: Run) -> Agent:
             score = learner.score
             if update % max(1, config.updates // 200) == 0 or update == config.updates:
                 run.log(**learner.health, **({} if math.isnan(score) else {"score": score}))
-            run.tick(update, config.updates, f"score {score:.1f}", lambda update=update: learner.state(update))  # type: ignore[misc]
-    env.close()
-    return learner.agent({"config": asdict(config), "ledger": asdict(run.ledger), "seed": run.seed})
+            run.tick(update, config.updates, f"score {score:.1f}", partial(learner.state, update))
+        return learner.agent({"config": asdict(config), "ledger": asdict(run.ledger), "seed": run.seed})
+
+
+def make_env(config: Config, seed: np.random.SeedSequence | int) -> BreakoutVecEnv:
+    """Return the games to learn in: rewards clipped to their sign, a lost life an end, no FIRE to choose."""
+    return BreakoutVecEnv(
+        config.games, seed, CLASSIC, actions=LEARNT_ACTIONS, clip_rewards=True, life_loss_ends=True, threads=cores()
+    )
 
 
 def count(run: Run, config: Config) -> None:

@@ -20,11 +20,11 @@ from agents.agent import load_agent
 from agents.encoder import mirror
 from agents.files import UserError
 from agents.run import Interrupted, Run
-from envs.breakout import CLASSIC, LEARNT_ACTIONS, BreakoutVecEnv
+from envs.breakout import LEARNT_ACTIONS, BreakoutVecEnv
 from paradigms.reinforcement import Config, train
 from paradigms.reinforcement.ppo import BreakoutPPO
 from paradigms.reinforcement.rollout import Batch, half_mirrored, ppo_loss
-from paradigms.reinforcement.train import overlapped
+from paradigms.reinforcement.train import make_env, overlapped
 
 TINY = Config(steps=6 * 64, games=4, rollout_steps=16, minibatch=32, epochs=2)
 NOOP, RIGHT, LEFT = range(3)  # places in LEARNT_ACTIONS
@@ -94,8 +94,7 @@ def test_half_of_a_batch_is_mirrored_with_right_and_left_exchanged() -> None:
 
 def make_learner(seed: int = 0, config: Config = TINY) -> BreakoutPPO:
     torch.manual_seed(seed)
-    env = BreakoutVecEnv(config.games, seed, CLASSIC, actions=LEARNT_ACTIONS, clip_rewards=True, life_loss_ends=True)
-    learner = BreakoutPPO(env, config, np.random.default_rng(seed))
+    learner = BreakoutPPO(make_env(config, seed), config, np.random.default_rng(seed))
     learner.policy.precision = torch.float32  # what is fastest may differ from one call to the next
     return learner
 
