@@ -18,7 +18,15 @@ from paradigms.unsupervised.explore import Experience
 from paradigms.unsupervised.insight import Landings
 
 TINY = unsupervised.Config(
-    games=4, round_steps=600, rounds=1, slots=3, keypoint_steps=24, refresh_steps=4, feature_steps=4, batch=8, self_cells=12
+    games=4,
+    round_steps=600,
+    rounds=1,
+    slots=3,
+    keypoint_steps=24,
+    refresh_steps=4,
+    feature_steps=4,
+    batch=8,
+    self_cells=12,
 )
 
 
