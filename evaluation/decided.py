@@ -15,7 +15,7 @@ from agents.policy import Policy, State
 from envs.breakout import BOTH_WALLS, Actions, Bytes, Game, Mask
 
 FRAME_COUNTER = [90, 91]  # RAM bytes, low and high
-REPEATED_STEPS = 500  # steps in a row that have all been seen before, until a game is called a loop
+REPEATED_STEPS = 1_500  # steps in a row (20 bounces or more) that were all seen before, until a game is called a loop
 
 
 class Referee:
@@ -24,12 +24,13 @@ class Referee:
     Args:
         policy: who plays.
         games: what is played, in the order of the observations' rows.
-        loops: stop games that repeat themselves. Only for a policy that, asked for its best action, depends on the
-            observation and its state alone, in games without chance.
+        loops: stop games that repeat themselves. Only for a policy that, asked for its best action, draws no lots, in
+            games without chance.
+        patience: how many steps in a row have to be old ones.
     """
 
-    def __init__(self, policy: Policy, games: list[Game], loops: bool) -> None:
-        self._policy, self._games, self._loops = policy, games, loops
+    def __init__(self, policy: Policy, games: list[Game], loops: bool, patience: int = REPEATED_STEPS) -> None:
+        self._policy, self._games, self._loops, self._patience = policy, games, loops, patience
         self._seen: list[set[int]] = [set() for _ in games]
         self._repeated = np.zeros(len(games), np.int64)
 
@@ -52,4 +53,4 @@ class Referee:
         here = hash((ram, game.observation.tobytes(), memory))
         self._repeated[place] = self._repeated[place] + 1 if here in self._seen[place] else 0
         self._seen[place].add(here)
-        return bool(self._repeated[place] >= REPEATED_STEPS)
+        return bool(self._repeated[place] >= self._patience)

@@ -171,7 +171,7 @@ def play_task(task: Task, tell: Callable[[int, int], None]) -> list[GameRecord]:
 
     def make(games: list[Game]) -> Policy:
         policy = make_policy(task.agent, task.policy_seed, task.device, games)
-        repeats = task.deterministic and not PROTOCOLS[task.protocol].sticky and task.agent not in SCRIPTED
+        repeats = task.deterministic and not PROTOCOLS[task.protocol].sticky
         return Referee(policy, games, loops=repeats)
 
     return play(make, task.seeds, PROTOCOLS[task.protocol], deterministic=task.deterministic, on_step=on_step)

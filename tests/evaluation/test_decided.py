@@ -8,7 +8,9 @@ import pytest
 import agents.demonstrator
 from agents.rollout import play
 from envs.breakout import CLASSIC, NOOP, Game
-from evaluation.decided import FRAME_COUNTER, REPEATED_STEPS, Referee
+from evaluation.decided import FRAME_COUNTER, Referee
+
+PATIENCE = 500  # steps
 
 
 class Still:
@@ -18,10 +20,10 @@ class Still:
         return np.full(len(observation), NOOP), state
 
 
-def steps_until_stopped(score=0, period=7, loops=True, memory=None, most=2 * REPEATED_STEPS):
+def steps_until_stopped(score=0, period=7, loops=True, memory=None, most=2 * PATIENCE):
     """Let a made-up game go round every `period` steps, while its frame counter runs on."""
     game = SimpleNamespace(score=score, over=False, truncated=False, ram=np.zeros(128, np.uint8), observation=None)
-    referee = Referee(Still(), [game], loops)
+    referee = Referee(Still(), [game], loops, PATIENCE)
     for step in range(most):
         game.observation = np.full((4, 84, 84), step % period, np.uint8)
         game.ram[FRAME_COUNTER] = step % 256, step // 256
@@ -33,8 +35,8 @@ def steps_until_stopped(score=0, period=7, loops=True, memory=None, most=2 * REP
 
 
 def test_a_loop_is_stopped_once_it_is_sure():
-    assert steps_until_stopped(period=7) == 7 + REPEATED_STEPS - 1
-    assert steps_until_stopped(period=1) == REPEATED_STEPS
+    assert steps_until_stopped(period=7) == 7 + PATIENCE - 1
+    assert steps_until_stopped(period=1) == PATIENCE
 
 
 def test_what_never_repeats_goes_on():
@@ -42,7 +44,7 @@ def test_what_never_repeats_goes_on():
 
 
 def test_a_memory_that_repeats_makes_a_longer_round():
-    assert steps_until_stopped(period=7, memory=lambda step: step % 3) == 21 + REPEATED_STEPS - 1
+    assert steps_until_stopped(period=7, memory=lambda step: step % 3) == 21 + PATIENCE - 1
 
 
 def test_with_chance_in_play_nothing_counts_as_a_loop():
@@ -60,12 +62,15 @@ def test_in_the_real_game_a_stopped_loop_wins_nothing_more(monkeypatch):
         agents.demonstrator, "DRY_STEPS", 10**9
     )  # always the paddle's centre: that goes round in circles
     (record,) = play(
-        lambda games: Referee(agents.demonstrator.Demonstrator(games), games, loops=True), [11], CLASSIC, max_steps=6000
+        lambda games: Referee(agents.demonstrator.Demonstrator(games), games, True, PATIENCE),
+        [11],
+        CLASSIC,
+        max_steps=6000,
     )
     assert record.truncated
     assert record.steps < 6000
     actions = record.actions
-    period = next(p for p in range(1, 400) if actions[-400:] == actions[-400 - p : -p])
+    period = next(p for p in range(1, 200) if actions[-300:] == actions[-300 - p : -p])
     game = Game(11, CLASSIC)
     for action in actions + actions[-period:] * (1000 // period):
         game.step(action)
