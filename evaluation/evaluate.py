@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
@@ -32,7 +32,7 @@ from agents.rollout import GameRecord, play
 from envs.breakout import PROTOCOLS, Actions, Game, game_seeds
 from evaluation.decided import Referee
 from evaluation.record import Evaluation, JudgedGame, read_evaluations, read_games, write_evaluation
-from evaluation.statistics import count_distinct, summarise
+from evaluation.statistics import Summary, count_distinct, summarise
 
 CHUNK = 5  # games side by side; part of the result, since a network's last bits depend on its batch
 REPORT_SECONDS = 0.5  # between two messages of a worker
@@ -83,8 +83,9 @@ def evaluate(
         for known in read_evaluations(json_path):
             asked = (fingerprint, protocol, games, seed, deterministic)
             found = (known.fingerprint, known.protocol, len(known.games), known.judge_seed, known.deterministic)
-            if found == asked and read_games(json_path, known) is not None:
-                return known
+            records = read_games(json_path, known)
+            if found == asked and records is not None:
+                return _summed_up_again(json_path, known, records)
     evaluation, records = judge(agent, protocol, games, seed, deterministic, workers, device, fingerprint)
     if json_path is not None:
         write_evaluation(json_path, evaluation, records)
@@ -110,15 +111,13 @@ def judge(
         records = [record for chunk in _play_all(tasks, workers, games, progress) for record in chunk]
     finally:
         progress.close()
-    scores = np.array([record.score for record in records], np.float64)
-    distinct = count_distinct([(record.score, record.steps, record.actions) for record in records])
     evaluation = Evaluation(
         agent=str(agent),
         paradigm=paradigm,
         protocol=protocol,
         training_seed=training_seed,
         games=tuple(JudgedGame(r.seed, r.score, r.steps, r.lives_left, r.truncated) for r in records),
-        summary=summarise(scores, distinct, np.random.default_rng(seed)),
+        summary=_summary(records, seed),
         deterministic=deterministic,
         judge_seed=seed,
         fingerprint=fingerprint,
@@ -126,6 +125,20 @@ def judge(
         wall_seconds=round(time.perf_counter() - start, 2),
     )
     return evaluation, records
+
+
+def _summary(records: Sequence[GameRecord], seed: int) -> Summary:
+    scores = np.array([record.score for record in records], np.float64)
+    distinct = count_distinct([(record.score, record.actions) for record in records])
+    return summarise(scores, distinct, np.random.default_rng(seed))
+
+
+def _summed_up_again(path: Path, known: Evaluation, records: Sequence[GameRecord]) -> Evaluation:
+    """Games are kept, statistics are made anew: another version may have others."""
+    evaluation = replace(known, summary=_summary(records, known.judge_seed))
+    if evaluation != known:
+        write_evaluation(path, evaluation, records)
+    return evaluation
 
 
 def split(agent: str, protocol: str, games: int, seed: int, deterministic: bool, device: str) -> list[Task]:

@@ -68,8 +68,8 @@ class Panel:
         image = Image.new("RGB", (UNIT * unit, height), GROUND)
         draw = ImageDraw.Draw(image)
         left = 5 * unit
-        for line, text in enumerate(_wrapped(self.name, 60 * unit, 8 * unit)):
-            draw.text((left, (6 + 9 * line) * unit), text, INK, _font(8 * unit))
+        for line, text in enumerate(_wrapped(self.name, 62 * unit, 7 * unit)):
+            draw.text((left, (6 + 9 * line) * unit), text, INK, _font(7 * unit))
         draw.text((left, 26 * unit), self.protocol, QUIET, _font(6 * unit))
         _labelled(draw, left, 42, unit, "score", str(game.score), 18)
         draw.text((left, 76 * unit), "lives", QUIET, _font(6 * unit))

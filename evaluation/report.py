@@ -299,9 +299,9 @@ def _film_caption(film: Film) -> str:
     if len(film.names) == 1:
         end = "" if film.complete else f"; the film stops there, the game went on to step {film.total_steps:,}"
         return f"Score {film.scores[0]}, the game with seed {film.seeds[0]}: {film.rule}. {shown}{end}."
-    scores = ", ".join(f"{name} {score}" for name, score in zip(film.names, film.scores, strict=True))
+    scores = "; ".join(f"{name}: {score}" for name, score in zip(film.names, film.scores, strict=True))
     end = "" if film.complete else "; the film stops before the longest game is over"
-    return f"Final scores: {scores}. Each is the median of its agent's judged {film.protocol} games. {shown}{end}."
+    return f"Final scores of {scores}. Each is the median of its agent's judged {film.protocol} games. {shown}{end}."
 
 
 # -- how it was done -------------------------------------------------------------------------------------------------
@@ -318,7 +318,8 @@ def _setup(runs: Sequence[RunResult]) -> list[tuple[str, str]]:
         facts.append(("Judging took", f"{sum(e.wall_seconds for e in evaluations) / 60:.1f} minutes"))
     for key in ("commit", "machine", "device", "yardstick"):
         values = sorted({run.provenance[key] for run in runs if key in run.provenance})
-        facts.append((key.capitalize(), "; ".join(values) or "not recorded"))
+        if values or key != "yardstick":  # only some runs measure their machine
+            facts.append((key.capitalize(), "; ".join(values) or "not recorded"))
     return [(name, value) for name, value in facts if value]
 
 

@@ -92,15 +92,28 @@ def share_past_first_wall(scores: Scores) -> float:
     return float(np.mean(_checked(scores) > FIRST_WALL))
 
 
-def count_distinct(games: Sequence[tuple[int, int, bytes]]) -> int:
-    """Count games that differ.
+def count_distinct(games: Sequence[tuple[int, bytes]]) -> int:
+    """Count games that differ by more than when they began.
 
     Args:
-        games: `(score, steps, actions)` of each, one byte per step.
+        games: `(score, actions)` of each, one byte per step.
 
-    Two games are the same if score, steps and every action taken coincide.
+    Two games are the same if their scores are and, counted from the end, every action taken but for the first few:
+    no-op starts let the same game begin up to `START_STEPS` steps earlier or later.
     """
-    return len(set(games))
+    different: list[tuple[int, bytes]] = []
+    for game in games:
+        if not any(_same_game(game, other) for other in different):
+            different.append(game)
+    return len(different)
+
+
+def _same_game(one: tuple[int, bytes], other: tuple[int, bytes]) -> bool:
+    (score, actions), (other_score, other_actions) = one, other
+    shared = min(len(actions), len(other_actions)) - START_STEPS
+    if score != other_score or abs(len(actions) - len(other_actions)) > START_STEPS or shared <= 0:
+        return one == other
+    return actions[-shared:] == other_actions[-shared:]
 
 
 def summarise(scores: Scores, distinct_games: int, generator: np.random.Generator) -> Summary:

@@ -38,7 +38,7 @@ def judged_folder(folder: Path, name: str, seed: int, protocol: str, scores: Seq
         GameRecord(2 * i + 1, scores[i % period], 3, 0, False, bytes([1, 2, i % period])) for i in range(len(scores))
     ]
     values = np.array([record.score for record in records], np.float64)
-    distinct = count_distinct([(r.score, r.steps, r.actions) for r in records])
+    distinct = count_distinct([(r.score, r.actions) for r in records])
     evaluation = Evaluation(
         agent=name,
         paradigm=paradigm or name,

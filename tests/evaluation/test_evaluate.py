@@ -92,6 +92,17 @@ def test_what_is_known_is_not_played_again(judged, monkeypatch):
     assert evaluate("random", "sticky", GAMES, seed=3, json_path=path) == evaluation
 
 
+def test_statistics_of_known_games_are_made_anew(judged, tmp_path, monkeypatch):
+    path = tmp_path / "evaluation.json"
+    monkeypatch.setattr(judge, "judge", lambda *_: pytest.fail("played again"))
+    for suffix in (".json", ".npz"):
+        path.with_suffix(suffix).write_bytes(judged[0].with_suffix(suffix).read_bytes())
+    path.write_text(path.read_text().replace(f'"distinct_games": {GAMES}', '"distinct_games": 1'))
+    assert read_evaluations(path)[0].summary.distinct_games == 1
+    assert evaluate("random", "sticky", GAMES, seed=3, json_path=path) == judged[1]
+    assert read_evaluations(path) == [judged[1]]
+
+
 def test_other_questions_are_not_answered_from_the_file(judged, monkeypatch):
     path, _ = judged
 

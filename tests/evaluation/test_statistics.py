@@ -43,8 +43,16 @@ def test_the_first_wall_itself_is_not_past_it():
 
 
 def test_games_are_the_same_only_if_everything_coincides():
-    games = [(3, 2, b"\x01\x02"), (3, 2, b"\x01\x02"), (3, 2, b"\x01\x03"), (4, 2, b"\x01\x02"), (3, 1, b"\x01")]
+    games = [(3, b"\x01\x02"), (3, b"\x01\x02"), (3, b"\x01\x03"), (4, b"\x01\x02"), (3, b"\x01")]
     assert count_distinct(games) == 4
+
+
+def test_the_same_game_begun_a_little_later_is_the_same():
+    course = bytes([2, 0, 3, 3, 0, 2] * 20)
+    assert count_distinct([(7, course), (7, bytes(5) + course), (7, bytes([1, 2]) + course)]) == 1
+    assert count_distinct([(7, course), (7, bytes(9) + course)]) == 2  # no start is that late
+    assert count_distinct([(7, course), (8, bytes(5) + course)]) == 2
+    assert count_distinct([(7, course), (7, course[:60] + b"\x01" + course[61:])]) == 2
 
 
 @given(SCORES)
