@@ -46,26 +46,44 @@ class Arm:
 
 PARADIGMS = ("supervised", "unsupervised", "reinforcement")
 
+SMOKE = Profile(
+    supervised.Config(
+        rounds=2, demonstrated_rounds=1, labels=500, games=4, samples=3_200, batch=64, validation_games=2
+    ),
+    unsupervised.Config(
+        games=8, round_steps=2_400, rounds=1, keypoint_steps=40, refresh_steps=20, feature_steps=20, self_cells=100
+    ),
+    reinforcement.Config(steps=2_048, games=8, rollout_steps=32, minibatch=128),
+    games=5,
+    demonstrator_games=5,
+    film_seconds=20.0,
+)
+QUICK = Profile(supervised.Config(), unsupervised.Config(), reinforcement.Config())
+STANDARD = Profile(
+    supervised.Config(rounds=40, samples=500_000, validation_games=24),
+    unsupervised.Config(rounds=20, self_cells=2_000),
+    reinforcement.Config(steps=8_000_000, games=32, minibatch=512, gamma=0.99),
+)
+FULL = Profile(
+    supervised.Config(encoder="nature", rounds=40, samples=1_000_000, validation_games=24),
+    unsupervised.Config(encoder="nature", rounds=40, self_cells=2_000),
+    reinforcement.Config(
+        encoder="nature",
+        steps=10_000_000,
+        games=64,
+        epochs=4,
+        minibatch=1024,
+        learning_rate=5e-4,
+        gamma=0.99,
+        clip_range=0.1,
+    ),  # fmt: skip
+)
+
 PROFILES = {
-    # To see that everything works, in a few minutes; hardly anything is learnt.
-    "smoke": Profile(
-        supervised.SMOKE,
-        unsupervised.Config(
-            games=8, round_steps=2_400, rounds=1, keypoint_steps=40, refresh_steps=20, feature_steps=20, self_cells=100
-        ),
-        reinforcement.SMOKE,
-        5,
-        5,
-        20.0,
-    ),
-    # About five minutes each on 2 cores.
-    "quick": Profile(supervised.Config(), unsupervised.Config(), reinforcement.Config()),
-    # At most two hours each on 2 cores.
-    "standard": Profile(supervised.STANDARD, unsupervised.Config(rounds=20, self_cells=2_000), reinforcement.STANDARD),
-    # The published widths and steps: a GPU, or a night.
-    "full": Profile(
-        supervised.FULL, unsupervised.Config(encoder="nature", rounds=40, self_cells=2_000), reinforcement.FULL
-    ),
+    "smoke": SMOKE,  # to see that everything works, in a few minutes; hardly anything is learnt
+    "quick": QUICK,  # about five minutes each on 2 cores
+    "standard": STANDARD,  # at most two hours each on 2 cores
+    "full": FULL,  # the published width and steps: a GPU, or a night
 }
 
 

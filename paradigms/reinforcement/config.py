@@ -62,17 +62,3 @@ class Config:
     def updates(self) -> int:
         """Rollouts gathered and learnt from in all."""
         return math.ceil(self.steps / self.rollout)
-
-
-SMOKE = Config(steps=2_048, games=8, rollout_steps=32, minibatch=128)
-STANDARD = Config(steps=8_000_000, games=32, minibatch=512, gamma=0.99)
-FULL = Config(
-    encoder="nature",
-    steps=10_000_000,
-    games=64,
-    epochs=4,
-    minibatch=1024,
-    learning_rate=5e-4,
-    gamma=0.99,
-    clip_range=0.1,
-)

@@ -51,8 +51,3 @@ class Config:
                 raise UserError(f"--{flag} must be at least 0 and below 1, got {getattr(self, name)}")
         if self.games < 4:
             raise UserError(f"--games must be at least 4 (held out, learner's, demonstrator's), got {self.games}")
-
-
-SMOKE = Config(rounds=2, demonstrated_rounds=1, labels=500, games=4, samples=3_200, batch=64, validation_games=2)
-STANDARD = Config(rounds=40, samples=500_000, validation_games=24)
-FULL = Config(encoder="nature", rounds=40, samples=1_000_000, validation_games=24)
