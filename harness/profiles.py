@@ -76,7 +76,7 @@ FULL = Profile(
         learning_rate=5e-4,
         gamma=0.99,
         clip_range=0.1,
-    ),  # fmt: skip
+    ),
 )
 
 PROFILES = {
