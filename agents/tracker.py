@@ -2,9 +2,9 @@
 
 `self` is the thing that the agent's actions move, `world` the one that decides about its lives. Which slot is which is
 found elsewhere; here only what can be seen counts: the world out of sight stays where it was last, and how long ago
-that was is part of the state; self out of sight goes on as it went, up to the edge (a paddle half inside a wall is
-hard to see). What stands perfectly still is not taken for the world: a hole in a wall, say, looks like a
-ball to a slot.
+that was is part of the state; self out of sight is taken to be at the edge that it was
+near (a paddle half inside a wall is hard to see). What stands perfectly still is not taken for the world: a hole in a
+wall, say, looks like a ball to a slot.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ _GAP = 3  # steps: a thing out of sight for no longer still has a velocity when 
 _NO_VELOCITY = 0.5  # stands for: seen again just now, and only its place is known
 _STILL = 0.5  # pixels a step
 _MARGIN = 4.0  # pixels: self, when it slips out of sight at the edge of the picture, is still in it
+_NEAR = 16.0  # pixels: from so near it can have slipped there
 _LEAP = 12.0  # pixels a step: nothing moves so fast; another thing is being read
 # The place in LEARNT_ACTIONS of each of ALE's actions; FIRE moves nothing.
 CODES = np.zeros(4, np.int64)
@@ -54,8 +55,9 @@ def track(state: Floats, self_reading: Floats, world_reading: Floats, thresholds
     """
     before = np.where(start[:, None], unknown(len(state)), state)
     after = before.copy()
-    drifted = np.clip(before[:, SELF_X] + before[:, SELF_DX], _MARGIN, SIDE - _MARGIN)
-    after[:, SELF_X] = np.where(self_reading[:, 2] > thresholds[0], self_reading[:, 0], drifted)
+    edge = np.where(before[:, SELF_X] > SIDE / 2, SIDE - _MARGIN, _MARGIN)
+    hidden = np.where(np.abs(before[:, SELF_X] - edge) < _NEAR, edge, before[:, SELF_X])
+    after[:, SELF_X] = np.where(self_reading[:, 2] > thresholds[0], self_reading[:, 0], hidden)
     after[:, SELF_DX] = np.where(start, 0, after[:, SELF_X] - before[:, SELF_X])
     gap = np.floor(before[:, UNSEEN]) + 1
     moved = world_reading[:, :2] - before[:, [WORLD_X, WORLD_Y]]
