@@ -130,6 +130,13 @@ class Run:
             write_json(path, identity)
             write_json(self.folder / "provenance.json", provenance(self.device))
 
+    def note(self, name: str, measure: Callable[[], Any]) -> None:
+        """Add a measurement to `provenance.json`, unless it is there from before an interruption."""
+        path = self.folder / "provenance.json"
+        known = read_json(path)
+        if name not in known:
+            write_json(path, {**known, name: measure()})
+
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
         if self._interrupted:  # a second Ctrl-C does not wait for the checkpoint
             raise KeyboardInterrupt

@@ -69,10 +69,17 @@ def bench(config: Config | None = None) -> None:
     console = Console()
     console.print(f"{cores()} cores, torch {torch.__version__} with {torch.get_num_threads()} threads")
     console.print(table("Environment", "steps/s", environment_speeds(config)))
-    network = network_speeds(config)
-    console.print(table(f"Nature network, training, batch {BATCH}", "samples/s", network))
-    console.print(f"this machine : the README's = {network[0].per_second / YARDSTICK:.2f}\n")
+    console.print(table(f"Nature network, training, batch {BATCH}", "samples/s", network_speeds(config)))
+    console.print(f"this machine: {yardstick(config)}\n")
     console.print(table("PPO, equal hyperparameters, small network", "steps/s", ppo_speeds(config)))
+
+
+def yardstick(config: Config | None = None) -> str:
+    """Say how fast this machine trains the Nature network, and how that compares with the README's machine."""
+    rate = network_speeds(config or Config(gradient_steps=8))[0].per_second
+    return (
+        f"{rate:,.0f} training samples/s of the Nature network, {rate / YARDSTICK:.2f} x the README's {YARDSTICK:,.0f}"
+    )
 
 
 def table(title: str, unit: str, speeds: Sequence[Speed]) -> Table:

@@ -22,6 +22,7 @@ from evaluation.evaluate import evaluate
 from evaluation.record import Evaluation
 from evaluation.replay import film, take_from
 from evaluation.report import write_report
+from harness.bench import yardstick
 from harness.profiles import Arm, Profile
 from paradigms import reinforcement, supervised, unsupervised
 
@@ -37,6 +38,7 @@ def train(arm: Arm, folder: Path, seed: int, device: torch.device) -> Path:
         if path.exists():
             run.progress.say(f"{folder}: already trained")
         else:
+            run.note("yardstick", yardstick)
             run.finish(_learn(arm, run), path)
     return path
 
