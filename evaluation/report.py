@@ -99,8 +99,17 @@ def write_report(profile_folder: Path, single_file: bool = False) -> Path:
     return page
 
 
-def render(profile: str, runs: Sequence[RunResult], videos: Sequence[Video]) -> str:
-    """Return the page for `runs` as HTML."""
+def write_table(profile_folder: Path, path: Path) -> None:
+    """Write the numbers of the report as Markdown, to be kept: scores, costs, and what they were measured with.
+
+    Raises:
+        UserError: there are no runs, or a file is damaged.
+    """
+    write_atomically(path, render(profile_folder.name, read_profile(profile_folder), [], "results.md").encode())
+
+
+def render(profile: str, runs: Sequence[RunResult], videos: Sequence[Video], template: str = "report.html") -> str:
+    """Return the page for `runs` as HTML, or what another template makes of the same results."""
     environment = Environment(
         loader=PackageLoader("evaluation"),
         autoescape=True,
@@ -108,7 +117,7 @@ def render(profile: str, runs: Sequence[RunResult], videos: Sequence[Video]) -> 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html").render(
+    return environment.get_template(template).render(
         profile=profile,
         reading=reading(runs),
         setup=_setup(runs),

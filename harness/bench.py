@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
 
 import ale_py
 import gymnasium as gym
@@ -74,8 +75,9 @@ def bench(config: Config | None = None) -> None:
     console.print(table("PPO, equal hyperparameters, small network", "steps/s", ppo_speeds(config)))
 
 
+@lru_cache(maxsize=1)
 def yardstick(config: Config | None = None) -> str:
-    """Say how fast this machine trains the Nature network, and how that compares with the README's machine."""
+    """Say how fast this machine trains the Nature network, and how that compares with the README's; measured once."""
     rate = network_speeds(config or Config(gradient_steps=8))[0].per_second
     return (
         f"{rate:,.0f} training samples/s of the Nature network, {rate / YARDSTICK:.2f} x the README's {YARDSTICK:,.0f}"

@@ -20,7 +20,7 @@ from agents.files import UserError
 from agents.run import Interrupted
 from evaluation.evaluate import evaluate
 from evaluation.replay import film, take_from
-from evaluation.report import write_report
+from evaluation.report import write_report, write_table
 from harness import bench
 from harness.compare import compare, film_all, judge_all, score_table, train
 from harness.profiles import PARADIGMS, Arm, profile_named
@@ -110,12 +110,14 @@ class Filming:
 
 @dataclass(frozen=True)
 class Reporting:
-    """Write the report of what a folder of runs holds."""
+    """Write the report of what a folder of runs holds, or its numbers alone."""
 
     runs: tyro.conf.Positional[Path]
     """A profile's folder, e.g. runs/quick."""
     single_file: bool = False
     """Pack the videos into the page, to send it as one file."""
+    table: Path | None = None
+    """Write the numbers as Markdown into this file instead."""
 
 
 def train_command(words: Sequence[str]) -> None:
@@ -159,7 +161,11 @@ def replay_command(words: Sequence[str]) -> None:
 def report_command(words: Sequence[str]) -> None:
     """write the report of a folder of runs"""
     a = _parse(Reporting, "report", words)
-    print(write_report(a.runs, single_file=a.single_file))
+    if a.table is None:
+        print(write_report(a.runs, single_file=a.single_file))
+    else:
+        write_table(a.runs, a.table)
+        print(a.table)
 
 
 def compare_command(words: Sequence[str]) -> None:
