@@ -16,7 +16,7 @@ class Config:
 
     encoder: Width = "small"
     """Width of the shared encoder."""
-    steps: int = 550_000
+    steps: int = 650_000
     """Agent steps in all; rounded up to whole rollouts."""
     games: int = 16
     """Games played side by side."""
