@@ -55,7 +55,7 @@ SMOKE = Profile(
     ),
     reinforcement.Config(steps=2_048, games=8, rollout_steps=32, minibatch=128),
     games=5,
-    demonstrator_games=5,
+    demonstrator_games=1,
     film_seconds=20.0,
 )
 QUICK = Profile(supervised.Config(), unsupervised.Config(), reinforcement.Config())
