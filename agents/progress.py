@@ -53,8 +53,8 @@ class Progress:
         behind = done - (self._first_done or 0.0)
         if behind <= 0:
             return "unknown time"
-        seconds = (time.perf_counter() - self._start) / behind * (total - done)
-        return f"{seconds // 60:.0f}:{seconds % 60:02.0f}"
+        minutes, seconds = divmod(max(0, round((time.perf_counter() - self._start) / behind * (total - done))), 60)
+        return f"{minutes}:{seconds:02d}"
 
     def say(self, message: str) -> None:
         """Print a line without disturbing the bar."""
