@@ -55,3 +55,29 @@ class RandomPolicy:
     ) -> tuple[Actions, State]:
         """See `Policy.predict`. Random either way: there is no best action to prefer."""
         return self._generator.integers(0, len(ALL_ACTIONS), len(observation)), None
+
+
+def check_policy(policy: Policy, observation: Bytes) -> None:
+    """Hold a policy to its contract: for the tests of anybody's implementation.
+
+    Args:
+        policy: fresh, or at rest between games.
+        observation: `(N, 4, 84, 84)` uint8 with N of at least 2, of running games.
+
+    Raises:
+        AssertionError: says which clause is broken.
+    """
+    count = len(observation)
+    start = np.ones(count, np.bool_)
+    kept = observation.copy()
+    actions, state = policy.predict(observation, None, start)
+    assert np.array_equal(observation, kept), "predict must leave the observation as it was"
+    assert np.shape(actions) == (count,), f"expected ({count},) actions, got {np.shape(actions)}"
+    assert np.isin(actions, ALL_ACTIONS).all(), f"actions must be among {ALL_ACTIONS}, got {np.unique(actions)}"
+    assert state is None or isinstance(state, tuple), "the state is None or a tuple of arrays"
+    for array in state or ():
+        assert len(array) == count, f"each array of the state must lead with {count}, got {np.shape(array)}"
+    again, _ = policy.predict(observation, state, start, deterministic=False)
+    assert np.shape(again) == (count,), "sampled play returns as many actions"
+    later, _ = policy.predict(observation[::-1], state, start)
+    assert np.shape(later) == (count,), "a row whose game begins anew must not need its old state"

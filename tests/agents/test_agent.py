@@ -30,7 +30,7 @@ def observations(count: int) -> np.ndarray:
 
 @pytest.mark.parametrize("width", ["small", "nature"])
 def test_encoder_shapes(width: str) -> None:
-    encoder = Encoder(width)  # type: ignore[arg-type]
+    encoder = Encoder(width)
     encoding = encoder(torch.from_numpy(observations(2)))
     maps = {"small": [(2, 16, 20, 20), (2, 32, 9, 9)], "nature": [(2, 32, 20, 20), (2, 64, 9, 9), (2, 64, 7, 7)]}
     assert [tuple(m.shape) for m in encoding.maps] == maps[width]
@@ -76,7 +76,7 @@ def test_the_agent_serves_by_itself() -> None:
 def test_agents_play_whole_games_under_stable_baselines3() -> None:
     env = make_atari_env("BreakoutNoFrameskip-v4", 1, seed=1, wrapper_kwargs={"terminal_on_life_loss": False})
     scores, lengths = evaluate_policy(
-        make_agent(),  # type: ignore[arg-type]
+        make_agent(),
         VecTransposeImage(VecFrameStack(env, 4)),
         n_eval_episodes=1,
         return_episode_rewards=True,

@@ -17,7 +17,7 @@ class Recorder(RandomPolicy):
         super().__init__(0)
         self.seen: list[np.ndarray] = []
 
-    def predict(self, observation, state=None, episode_start=None, deterministic=True):  # type: ignore[no-untyped-def]
+    def predict(self, observation, state=None, episode_start=None, deterministic=True):
         self.seen.append(observation.copy())
         return super().predict(observation, state, episode_start, deterministic)
 

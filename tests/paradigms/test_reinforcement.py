@@ -140,7 +140,7 @@ def test_a_run_is_interrupted_resumed_and_leaves_an_agent_that_plays_like_the_po
     def interrupt_at_two(run: Run, done: float, *rest: object) -> None:
         updates.append(done)
         run._interrupted = updates == [1, 2]
-        tick(run, done, *rest)  # type: ignore[arg-type]
+        tick(run, done, *rest)
 
     monkeypatch.setattr(Run, "tick", interrupt_at_two)
     with Run(tmp_path, "reinforcement", TINY, 0, torch.device("cpu")) as run, pytest.raises(Interrupted):

@@ -157,7 +157,7 @@ def test_a_tiny_run_breaks_off_goes_on_and_yields_an_agent(tmp_path: Path, monke
         calls.append(1)
         if len(calls) == 30:
             os.kill(os.getpid(), signal.SIGINT)
-        return step(self, batch)  # type: ignore[arg-type]
+        return step(self, batch)
 
     monkeypatch.setattr(Learner, "step", step_and_interrupt)
     with Run(tmp_path, "supervised", TINY, 0, CPU) as run, pytest.raises(Interrupted):
