@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
 from agents.encoder import Encoder
-from agents.files import UserError, write_atomically
+from agents.files import UserError, read_safetensors, write_atomically
 from agents.heads import ActionHead, Head
 from agents.planner import PlannerHead
 from agents.policy import State
@@ -106,12 +105,8 @@ def load_agent(path: str | Path, device: str | torch.device = "cpu") -> Agent:
         raise UserError(
             f"{path}: no such agent file; train one first, e.g. `make compare` or `breakout train supervised`"
         )
-    try:
-        with safe_open(path, framework="pt") as file:
-            record = (file.metadata() or {}).get("breakout")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path}: not a whole .safetensors file ({error}); train or copy the agent again") from error
+    parts, tensors = read_safetensors(path)
+    record = parts.get("breakout")
     if record is None:
         raise UserError(
             f"{path}: a .safetensors file, but not an agent of this project; pass one that `breakout train` wrote"

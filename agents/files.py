@@ -75,19 +75,30 @@ def pack(tree: Tree) -> bytes:
     return save(tensors, metadata={"tree": document})
 
 
+def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:
+    """Return a file's metadata and its tensors.
+
+    Raises:
+        UserError: it is cut short, or something else.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return file.metadata() or {}, {name: file.get_tensor(name) for name in list(file.keys())}
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a whole .safetensors file ({error}); make or copy it again") from error
+
+
 def unpack(path: Path) -> Tree:
     """Read what `pack` made.
 
     Raises:
         UserError: the file is cut short or foreign.
     """
+    metadata, tensors = read_safetensors(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
         document = json.loads(metadata["tree"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: not a whole checkpoint ({error}); delete it to start from the one before") from error
+    except (KeyError, ValueError) as error:
+        raise UserError(f"{path}: not a checkpoint; delete it to start from the one before") from error
 
     def full(node: Any) -> Tree:
         if not isinstance(node, dict):

@@ -99,7 +99,7 @@ class KeypointTraining:
         error = self.head.reconstruct(heat) - target
         loss = _LOSS_SCALE * (self.residual.weight.to(self.device) * error.square()).mean()
         self.optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         self.optimizer.step()
         self.step += 1
         self.losses = [*self.losses[-99:], loss.item()]
@@ -156,7 +156,7 @@ def train_features(
         truth = torch.from_numpy(np.stack([readings[t, game], readings[t + 1, game]], axis=1)).to(device)
         loss = feature_loss(told, truth, torch.from_numpy(parting).to(device))
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         optimizer.step()
         losses.append(loss.item())
         on_step(step)
