@@ -8,7 +8,7 @@ VENV    := .venv
 BREAKOUT := $(VENV)/bin/breakout
 TRAIN   = for seed in $(SEEDS); do $(BREAKOUT) train $@ --profile $(PROFILE) --seed $$seed --device $(DEVICE) --runs $(RUNS) || exit $$?; done
 
-.PHONY: help setup compare supervised unsupervised reinforcement evaluate replay report watch test check bench clean
+.PHONY: help setup compare supervised unsupervised reinforcement evaluate replay report watch results test check bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -41,6 +41,11 @@ report: setup ## write the report from what is there
 	@$(BREAKOUT) report $(RUNS)/$(PROFILE)
 watch: report ## show where to open the report
 	@$(PYTHON) -m webbrowser "file://$(abspath $(RUNS)/$(PROFILE)/report/index.html)" || true
+
+results: setup ## keep the numbers of PROFILE in results/, and their table
+	@cd $(RUNS)/$(PROFILE) && find . -path './*/seed_*' -type f \( -name '*.json' -o -name metrics.csv \) ! -name replay.json | \
+	  while read -r file; do mkdir -p "$(CURDIR)/results/$(PROFILE)/$$(dirname "$$file")"; cp "$$file" "$(CURDIR)/results/$(PROFILE)/$$file"; done
+	@$(BREAKOUT) report results/$(PROFILE) --table results/$(PROFILE).md
 
 test: setup ## run the tests
 	@$(VENV)/bin/python -m pytest

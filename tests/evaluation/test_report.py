@@ -8,7 +8,7 @@ import pytest
 
 from agents.files import UserError
 from evaluation.reading import reading
-from evaluation.report import write_report
+from evaluation.report import write_report, write_table
 from evaluation.runs import read_profile
 
 
@@ -55,6 +55,17 @@ def test_every_picture_has_a_name_a_description_and_a_table(whole):
 
 def test_the_same_folder_gives_the_same_page(whole):
     assert write_report(whole).read_bytes() == write_report(whole).read_bytes()
+
+
+def test_the_table_holds_the_pages_numbers(whole, tmp_path):
+    write_table(whole, tmp_path / "table.md")
+    lines = (tmp_path / "table.md").read_text().splitlines()
+    html = write_report(whole).read_text()
+    rows = [line for line in lines if line.startswith("| ") and "seed 2 |" in line]
+    assert len(rows) >= 6, "each arm under both protocols"
+    for row in rows:
+        assert row.count("|") in (9, 10)
+        assert all(cell in html for cell in row.strip("| ").split(" | "))
 
 
 def test_a_single_file_has_its_films_inside(whole):
