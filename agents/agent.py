@@ -124,7 +124,9 @@ def load_agent(path: str | Path, device: str | torch.device = "cpu") -> Agent:
             module.load_state_dict(own)
             if not all(tensor.isfinite().all() for tensor in own.values()):
                 raise ValueError(f"a value in {prefix}* is not finite")
-        return Agent(encoder, head, str(metadata["paradigm"]), dict(metadata["facts"]), device)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        agent = Agent(encoder, head, str(metadata["paradigm"]), dict(metadata["facts"]), device)
+        agent.predict(np.zeros((1, *OBSERVATION_SHAPE), np.uint8))  # what cannot play fails here, not in mid-game
+        return agent
+    except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: the agent's parts do not fit together ({reason}); train or copy it again") from error

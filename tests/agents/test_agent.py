@@ -1,5 +1,6 @@
 """An agent file brings back the same agent, or a sentence that says why not."""
 
+import copy
 import json
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from agents.agent import Agent, load_agent
 from agents.encoder import Encoder, mirror
 from agents.files import UserError
 from agents.heads import ActionHead
+from agents.planner import PlannerHead
 from envs.breakout import FIRE, LEFT, NOOP, RIGHT
 
 
@@ -54,6 +56,19 @@ def test_mirrored_play_is_symmetric() -> None:
     agent, seen = make_agent(mirrored=True), observations(60)
     swapped = {NOOP: NOOP, RIGHT: LEFT, LEFT: RIGHT}
     assert agent.predict(mirror(seen))[0].tolist() == [swapped[a] for a in agent.predict(seen)[0].tolist()]
+
+
+def test_a_planner_whose_tables_point_outside_is_refused(tmp_path: Path) -> None:
+    planner = PlannerHead("small", slots=4, memories=20, cells=8, transitions=10)
+    planner.get_buffer("cells").copy_(torch.rand(3, 8, 2))
+    Agent(Encoder(), planner, "unsupervised").save(tmp_path / "fits.safetensors")
+    assert load_agent(tmp_path / "fits.safetensors").head.settings() == planner.settings()
+    for name, outside in (("roles", torch.tensor([9, 9])), ("transitions", torch.tensor([0, 30_000, 30_000]))):
+        broken = copy.deepcopy(planner)
+        broken.get_buffer(name).copy_(outside)
+        Agent(Encoder(), broken, "unsupervised").save(tmp_path / "broken.safetensors")
+        with pytest.raises(UserError, match=r"broken.safetensors.*do not fit"):
+            load_agent(tmp_path / "broken.safetensors")
 
 
 def test_any_layout_of_pictures_gives_the_same_actions() -> None:
