@@ -116,8 +116,9 @@ def compare(profile: Profile, root: Path, seeds: Sequence[int], device: torch.de
 def score_table(evaluations: Sequence[Evaluation]) -> Table:
     """Return the scores as a terminal shows them."""
     table = Table(title="Scores of full games, unclipped")
-    for column in ("agent", "protocol", "mean", "median", "95% interval of the mean", "games", "distinct"):
-        table.add_column(column, justify="left" if column in ("agent", "protocol") else "right")
+    for column in ("agent", "protocol", "mean", "median", "95% interval", "games", "distinct"):
+        left = column in ("agent", "protocol")
+        table.add_column(column, justify="left" if left else "right", overflow="fold", no_wrap=column == "agent")
     for e in evaluations:
         low, high = e.summary.ci95
         table.add_row(
