@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -19,6 +20,7 @@ from agents.files import UserError
 from agents.run import Run
 from envs.breakout import PROTOCOLS
 from evaluation.evaluate import evaluate
+from evaluation.reading import points
 from evaluation.record import Evaluation
 from evaluation.replay import film, take_from
 from evaluation.report import write_report
@@ -115,18 +117,20 @@ def compare(profile: Profile, root: Path, seeds: Sequence[int], device: torch.de
 
 def score_table(evaluations: Sequence[Evaluation]) -> Table:
     """Return the scores as a terminal shows them."""
-    table = Table(title="Scores of full games, unclipped")
+    table = Table(title="Scores of full games, unclipped", box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     for column in ("agent", "protocol", "mean", "median", "95% interval", "games", "distinct"):
         left = column in ("agent", "protocol")
-        table.add_column(column, justify="left" if left else "right", overflow="fold", no_wrap=column == "agent")
+        table.add_column(column, justify="left" if left else "right", no_wrap=True)
     for e in evaluations:
         low, high = e.summary.ci95
         table.add_row(
-            e.agent if e.agent in CONTROLS else Path(e.agent).parent.relative_to(Path(e.agent).parents[2]).as_posix(),
+            e.agent
+            if e.agent in CONTROLS
+            else Path(e.agent).parent.relative_to(Path(e.agent).parents[2]).as_posix().replace("/seed_", " "),
             e.protocol if e.deterministic or e.agent == "random" else f"{e.protocol}, sampled",
-            f"{e.summary.mean:.1f}",
-            f"{e.summary.median:.1f}",
-            f"{low:.1f} to {high:.1f}",
+            points(e.summary.mean),
+            points(e.summary.median),
+            f"{points(low)} to {points(high)}",
             str(len(e.games)),
             str(e.summary.distinct_games),
         )
