@@ -124,9 +124,7 @@ def score_table(evaluations: Sequence[Evaluation]) -> Table:
     for e in evaluations:
         low, high = e.summary.ci95
         table.add_row(
-            e.agent
-            if e.agent in CONTROLS
-            else Path(e.agent).parent.relative_to(Path(e.agent).parents[2]).as_posix().replace("/seed_", " "),
+            _short(e.agent),
             e.protocol if e.deterministic or e.agent == "random" else f"{e.protocol}, sampled",
             points(e.summary.mean),
             points(e.summary.median),
@@ -135,3 +133,9 @@ def score_table(evaluations: Sequence[Evaluation]) -> Table:
             str(e.summary.distinct_games),
         )
     return table
+
+
+def _short(agent: str) -> str:
+    """Call an agent in a run folder by its arm and training seed, and any other as the user did."""
+    folder = Path(agent).parent
+    return f"{folder.parent.name} {folder.name.removeprefix('seed_')}" if folder.name.startswith("seed_") else agent

@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from agents import Agent
+from agents.encoder import Encoder
+from agents.heads import ActionHead
 from harness.cli import COMMANDS, main
 from harness.profiles import PARADIGMS, PROFILES
 
@@ -109,3 +112,13 @@ def test_every_field_is_a_flag_with_a_sentence(paradigm: str, capsys: pytest.Cap
     config = getattr(PROFILES["quick"], paradigm)
     for name in vars(config):
         assert f"--{name.replace('_', '-')}" in text
+
+
+def test_scores_are_shown_of_an_agent_that_lies_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    encoder = Encoder()
+    Agent(encoder, ActionHead(encoder.features_dim), "supervised").save(Path("mine.safetensors"))
+    main(["evaluate", "mine.safetensors", "--games", "1"])
+    assert "mine.safetensors" in capsys.readouterr().out
