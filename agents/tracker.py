@@ -2,9 +2,9 @@
 
 `self` is the thing that the agent's actions move, `world` the one that decides about its lives. Which slot is which is
 found elsewhere; here only what can be seen counts: the world out of sight stays where it was last, and how long ago
-that was is part of the state; self out of sight is taken to be at the edge that it was
-near (a paddle half inside a wall is hard to see). What stands perfectly still is not taken for the world: a hole in a
-wall, say, looks like a ball to a slot.
+that was is part of the state; self out of sight is taken to be at the edge that it was near (a paddle half inside a
+wall is hard to see). What stands perfectly still is not taken for the world: a hole in a wall, say, looks like a ball
+to a slot.
 """
 
 from __future__ import annotations
