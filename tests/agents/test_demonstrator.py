@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents.demonstrator import LANDING_Y, PROMPTNESS, Demonstrator, landing_costs
+from agents.demonstrator import PROMPTNESS, Demonstrator, landing_costs
+from agents.foresight import LANDING_Y
 from agents.rollout import play
 from envs.breakout import CLASSIC, LEARNT_ACTIONS, STICKY, Game
 from envs.game_state import GameState
