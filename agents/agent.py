@@ -17,12 +17,13 @@ from safetensors.torch import save
 from agents.encoder import Encoder
 from agents.files import UserError, read_safetensors, write_atomically
 from agents.heads import ActionHead, Head
+from agents.imitator import ImitatorHead
 from agents.planner import PlannerHead
 from agents.policy import State
 from envs.breakout import FIRE, OBSERVATION_SHAPE, SIDE, STACK, Actions, Bytes, Mask, ball_must_be_served
 
 FORMAT = 1  # of the agent file; raise it when older files can no longer be read
-HEADS: dict[str, type[Head]] = {head.kind: head for head in (ActionHead, PlannerHead)}
+HEADS: dict[str, type[Head]] = {head.kind: head for head in (ActionHead, ImitatorHead, PlannerHead)}
 
 
 class Agent:

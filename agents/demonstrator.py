@@ -24,6 +24,7 @@ from envs.game_state import BALL_HEIGHT, BALL_WIDTH, PADDLE_LEFT_MOST, PADDLE_RI
 
 TARGET_RANGE = (4.0, 194.0)  # px
 PLANNED_STEPS = 5  # actions of each sequence that is tried
+AIMS = (0.0, -0.25, 0.25)  # where the paddle's centre should meet the ball, in paddle widths from the ball
 PROMPTNESS = 0.15  # px of cost for each px that the paddle is away from its aim on the way there, on average
 
 Floats = npt.NDArray[np.float64]
@@ -67,7 +68,7 @@ class Labels:
     """What the demonstrator says about B states. All places across are those of centres: 160 - x in a mirror.
 
     Attributes:
-        costs: `(B, 3)` px of landing error for each of NOOP, RIGHT, LEFT; aim: the paddle's centre under the ball.
+        costs: `(B, 3, 3)` px of landing error, for each of AIMS and each of NOOP, RIGHT, LEFT.
         landing: `(B,)` px, where across the ball lands.
         paddle, target: `(B,)` px, where across the paddle is and where it is drawn to (T).
         ball_x, ball_y: `(B,)` px.
@@ -121,13 +122,13 @@ class Demonstrator:
     def labels(self) -> Labels:
         """Judge every action in every game as it stands now."""
         watches = self._look()
-        costs = self._costs([watch.central_aim() for watch in watches])
+        costs = self._costs_of_aims()
         landings = [watch.landing or (0, 0) for watch in watches]
         states = [watch.state for watch in watches]
         known = np.array([watch.landing is not None for watch in watches])
         half = np.array([s.paddle_width / 2 for s in states])
         return Labels(
-            costs=costs * known[:, None],
+            costs=costs * known[:, None, None],
             landing=np.array([x + BALL_WIDTH / 2 for x, _ in landings]),
             paddle=half + [s.paddle_x for s in states],
             target=half + [s.paddle_target for s in states],
@@ -146,6 +147,12 @@ class Demonstrator:
         for watch in self._watches:
             watch.look()
         return self._watches
+
+    def _costs_of_aims(self) -> Floats:
+        """`(games, aims, actions)`."""
+        central = np.array([watch.central_aim() for watch in self._watches])
+        width = np.array([watch.state.paddle_width for watch in self._watches])
+        return np.stack([self._costs(list(central + aim * width)) for aim in AIMS], axis=1)
 
     def _costs(self, aims: list[float]) -> Floats:
         states = [watch.state for watch in self._watches]

@@ -48,6 +48,7 @@ FIRST_WALL, BOTH_WALLS = 432, 864  # points; the second is the most that the gam
 
 # Rows of an 84 x 84 picture between the score's digits (y < 32 of 210) and the paddle (from y = 189: row 75 shows it).
 _FLIGHT = slice(13, 75)
+_DIGITS = slice(0, 13)
 
 Bytes = npt.NDArray[np.uint8]
 Actions = npt.NDArray[np.int64]
@@ -80,6 +81,19 @@ def ball_must_be_served(observation: Bytes) -> Mask:
     """
     still = observation[..., -1, _FLIGHT, :] == observation[..., -2, _FLIGHT, :]
     return np.asarray(still.all(axis=(-2, -1)))
+
+
+def score_changed(observation: Bytes) -> Mask:
+    """Tell where the digits at the top (score, lives) differ between the last two pictures.
+
+    Args:
+        observation: `(..., 4, 84, 84)` uint8.
+
+    Returns:
+        `(...)` bool.
+    """
+    changed = observation[..., -1, _DIGITS, :] != observation[..., -2, _DIGITS, :]
+    return np.asarray(changed.any(axis=(-2, -1)))
 
 
 def game_seeds(root: np.random.SeedSequence, count: int, *, judge: bool = False) -> list[int]:

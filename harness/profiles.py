@@ -48,7 +48,7 @@ PARADIGMS = ("supervised", "unsupervised", "reinforcement")
 
 SMOKE = Profile(
     supervised.Config(
-        rounds=2, demonstrated_rounds=1, labels=500, games=4, samples=3_200, batch=64, validation_games=2
+        rounds=2, demonstrated_rounds=1, round_labels=500, games=4, samples=3_200, batch=64, validation_games=2
     ),
     unsupervised.Config(
         games=8, round_steps=2_400, rounds=1, keypoint_steps=40, refresh_steps=20, feature_steps=20, self_cells=100

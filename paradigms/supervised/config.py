@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from agents.encoder import Width
 from agents.files import UserError
+from agents.imitator import Plays
 from agents.run import require_positive
 
 
@@ -19,7 +21,12 @@ class Config:
     """Rounds of gathering and fitting."""
     demonstrated_rounds: int = 2
     """Of these, how many the demonstrator alone gathers for, before the learner drives (rounds)."""
-    labels: int = 10_000
+    labels: str = "demonstrator"
+    """Who labels: `demonstrator` (round by round), or the folder of a recorded data set (once, the actions in it)."""
+    learner: Literal["classifier", "regressor"] = "classifier"
+    """What is learnt from the labels and played by: classifier (of actions) or regressor (of where the ball lands,
+    for the demonstrator's controller)."""
+    round_labels: int = 10_000
     """States labelled in each round (states)."""
     games: int = 10
     """Games side by side while gathering; the first one's states are held out (games)."""
@@ -33,8 +40,8 @@ class Config:
     """How much of the moving average of the weights stays at each gradient step (0 to 1)."""
     near_share: float = 0.7
     """Share of each batch whose ball lands within 28 frames (0 to 1)."""
-    auxiliary_weight: float = 10.0
-    """Weight of the regression beside the classification."""
+    reading_weight: float = 10.0
+    """Weight of the regression beside the classification; a regressor has nothing else."""
     validated_rounds: int = 4
     """Of the agents after each of the last so many rounds, the best is chosen (rounds)."""
     validation_games: int = 16
@@ -42,12 +49,19 @@ class Config:
 
     def __post_init__(self) -> None:
         require_positive(
-            self, "rounds", "demonstrated_rounds", "labels", "games", "samples", "batch", "learning_rate",
-            "auxiliary_weight", "validated_rounds", "validation_games",
+            self, "rounds", "demonstrated_rounds", "round_labels", "games", "samples", "batch", "learning_rate",
+            "reading_weight", "validated_rounds", "validation_games",
         )  # fmt: skip
         for name in ("average", "near_share"):
             if not 0 <= getattr(self, name) < 1:
                 flag = name.replace("_", "-")
                 raise UserError(f"--{flag} must be at least 0 and below 1, got {getattr(self, name)}")
+        if self.learner not in ("classifier", "regressor"):
+            raise UserError(f"--learner must be classifier or regressor, got {self.learner!r}")
         if self.games < 4:
             raise UserError(f"--games must be at least 4 (held out, learner's, demonstrator's), got {self.games}")
+
+    @property
+    def plays(self) -> Plays:
+        """What the agent plays by."""
+        return "actions" if self.learner == "classifier" else "landing"

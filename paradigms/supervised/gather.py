@@ -22,10 +22,10 @@ import torch
 from agents.agent import Agent
 from agents.demonstrator import Demonstrator
 from agents.encoder import Encoder, Width
-from agents.heads import ActionHead
+from agents.imitator import ImitatorHead, Plays
 from agents.rollout import play
 from envs.breakout import CLASSIC, LEARNT_ACTIONS, STACK, STICKY, Actions, Bytes, Game, Mask, game_seeds
-from paradigms.supervised.labelled import Labelled, auxiliary_targets
+from paradigms.supervised.labelled import Labelled, reading_targets
 
 Weights = dict[str, dict[str, npt.NDArray[np.generic]]]  # of "encoder" and "head"
 
@@ -56,10 +56,10 @@ class Harvest:
     """Of the learner's own games that ended meanwhile."""
 
 
-def make_agent(width: Width, weights: Weights) -> Agent:
-    """The learner as it plays: mirrored averaging, weights as given."""
+def make_agent(width: Width, plays: Plays, weights: Weights) -> Agent:
+    """The learner as it plays, with weights as given."""
     encoder = Encoder(width)
-    head = ActionHead(encoder.features_dim, mirrored=True)
+    head = ImitatorHead(encoder.features_dim, plays)
     for module, name in ((encoder, "encoder"), (head, "head")):
         module.load_state_dict({key: torch.from_numpy(value) for key, value in weights[name].items()})
     return Agent(encoder, head, "supervised")
@@ -96,7 +96,7 @@ class Field:
         while gathered < labels:
             said = self._demonstrator.labels()
             known = np.flatnonzero(said.known)
-            rows = album.window, said.costs, auxiliary_targets(said), said.frames
+            rows = album.window, said.costs, reading_targets(said), said.frames
             parts.append((*(row[known] for row in rows), known == 0))
             gathered += len(known)
             for place, action in enumerate(self._actions(agent, taught)):
@@ -142,9 +142,9 @@ class _Album:
         self.pictures.extend(new)
 
 
-def carry_out(order: Order, field: Field | None, width: Width) -> Harvest:
+def carry_out(order: Order, field: Field | None, width: Width, plays: Plays) -> Harvest:
     """Gather (if there is a field) and validate as ordered."""
-    agent = make_agent(width, order.weights) if order.weights else None
+    agent = make_agent(width, plays, order.weights) if order.weights else None
     states, steps, scores = None, 0, list[int]()
     if field is not None and order.labels:
         field.seeds = order.seeds  # new games are this round's, whether the field is new or not
@@ -155,7 +155,7 @@ def carry_out(order: Order, field: Field | None, width: Width) -> Harvest:
     return Harvest(states, steps + sum(g.steps for g in validation), [g.score for g in validation], scores)
 
 
-def _serve(pipe: Connection, width: Width, games: int) -> None:
+def _serve(pipe: Connection, width: Width, plays: Plays, games: int) -> None:
     """The other process: carry out orders until the pipe closes, as it does when the trainer ends or is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
     threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
@@ -166,7 +166,7 @@ def _serve(pipe: Connection, width: Width, games: int) -> None:
             order: Order = pipe.recv()
             if field is None and order.labels:
                 field = Field(games, order.seeds)
-            pipe.send(carry_out(order, field, width))
+            pipe.send(carry_out(order, field, width, plays))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
@@ -182,13 +182,14 @@ class Gatherer:
 
     Args:
         width: of the learner's encoder.
+        plays: what the learner plays by.
         games: side by side.
     """
 
-    def __init__(self, width: Width, games: int) -> None:
+    def __init__(self, width: Width, plays: Plays, games: int) -> None:
         context = multiprocessing.get_context("spawn")  # a forked torch can hang
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, width, games), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, width, plays, games), daemon=True)
         self._process.start()
         theirs.close()
 

@@ -10,23 +10,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from agents.demonstrator import Labels
+from agents.demonstrator import AIMS, Labels
 from agents.encoder import mirror
-from agents.heads import MIRRORED_ORDER
-from envs.breakout import SIDE, STACK
+from agents.imitator import ACROSS, FAR, MIDDLE, MIDDLE_Y, REACH, READING, mirrored_logits, mirrored_reading
+from envs.breakout import LEARNT_ACTIONS, SIDE, STACK
 
 NEAR = 28  # frames: a ball that lands within these mostly falls freely, so the picture shows where
-AUXILIARY = ("landing", "paddle", "target", "ball_x", "ball_y", "frames")
-ACROSS = 4  # the first four of them are places across the screen, which a mirror negates
-_MIDDLE, REACH = 80.0, 72.0  # px: half the screen, and half the width between the walls
-_FAR = 60.0  # frames: all later landings are alike
 
 
-def auxiliary_targets(labels: Labels) -> npt.NDArray[np.float32]:
+def reading_targets(labels: Labels) -> npt.NDArray[np.float32]:
     """`(B, 6)`: landing, paddle, T, ball x and y from -1 to 1 between the walls, frames from 0 to 1."""
-    places = [(getattr(labels, name) - _MIDDLE) / REACH for name in AUXILIARY[:ACROSS]]
-    height = (labels.ball_y - 105.0) / REACH
-    return np.stack([*places, height, np.minimum(labels.frames, _FAR) / _FAR], axis=1).astype(np.float32)
+    places = [(getattr(labels, name) - MIDDLE) / REACH for name in READING[:ACROSS]]
+    height = (labels.ball_y - MIDDLE_Y) / REACH
+    return np.stack([*places, height, np.minimum(labels.frames, FAR) / FAR], axis=1).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -36,8 +32,8 @@ class Labelled:
     Attributes:
         pictures: `(P, 84, 84)` uint8.
         stack: `(L, 4)` int32, which pictures make each observation, oldest first.
-        costs: `(L, 3)` float32, px for each of NOOP, RIGHT, LEFT.
-        auxiliary: `(L, 6)` float32, see `auxiliary_targets`.
+        costs: `(L, 3, 3)` float32, px for each aim and each of NOOP, RIGHT, LEFT.
+        reading: `(L, 6)` float32, see `reading_targets`.
         frames: `(L,)` float32 until the ball lands.
         held_out: `(L,)` bool, True in games that are never trained on.
     """
@@ -45,7 +41,7 @@ class Labelled:
     pictures: npt.NDArray[np.uint8]
     stack: npt.NDArray[np.int32]
     costs: npt.NDArray[np.floating]
-    auxiliary: npt.NDArray[np.floating]
+    reading: npt.NDArray[np.floating]
     frames: npt.NDArray[np.floating]
     held_out: npt.NDArray[np.bool_]
 
@@ -55,7 +51,8 @@ class Labelled:
             raise ValueError(f"pictures must be (P, 84, 84) uint8, got {self.pictures.dtype} {self.pictures.shape}")
         if count and not 0 <= self.stack.min() <= self.stack.max() < len(self.pictures):
             raise ValueError("a stack points at a picture that is not there")
-        shapes = {"stack": (STACK,), "costs": (3,), "auxiliary": (len(AUXILIARY),), "frames": (), "held_out": ()}
+        costs = len(AIMS), len(LEARNT_ACTIONS)
+        shapes = {"stack": (STACK,), "costs": costs, "reading": (len(READING),), "frames": (), "held_out": ()}
         for name, shape in shapes.items():
             if getattr(self, name).shape != (count, *shape):
                 raise ValueError(f"{name} must be {(count, *shape)}, got {getattr(self, name).shape}")
@@ -69,15 +66,14 @@ class Batch(NamedTuple):
     """What one gradient step sees."""
 
     observation: Tensor  # (B, 4, 84, 84) uint8
-    costs: Tensor  # (B, 3)
-    auxiliary: Tensor  # (B, 6)
+    costs: Tensor  # (B, aims, 3)
+    reading: Tensor  # (B, 6)
     frames: Tensor  # (B,)
 
     def mirrored(self) -> Batch:
         """The same states in a mirror: RIGHT and LEFT change places, and so do the sides of the screen."""
-        sign = torch.ones(len(AUXILIARY), device=self.auxiliary.device)
-        sign[:ACROSS] = -1
-        return Batch(mirror(self.observation), self.costs[:, MIRRORED_ORDER], self.auxiliary * sign, self.frames)
+        observation = mirror(self.observation)
+        return Batch(observation, mirrored_logits(self.costs), mirrored_reading(self.reading), self.frames)
 
 
 class Pool:
@@ -93,11 +89,8 @@ class Pool:
         self._pictures = torch.empty((pictures, SIDE * SIDE), dtype=torch.uint8)
         self._used = 0
         self._stack = torch.empty((0, STACK), dtype=torch.int64)
-        self._costs, self._auxiliary, self._frames = (
-            torch.empty((0, 3)),
-            torch.empty((0, len(AUXILIARY))),
-            torch.empty(0),
-        )
+        self._costs = torch.empty((0, len(AIMS), len(LEARNT_ACTIONS)))
+        self._reading, self._frames = torch.empty((0, len(READING))), torch.empty(0)
         self._all = self._near = self.held_out = np.empty(0, np.int64)
 
     def __len__(self) -> int:
@@ -112,7 +105,7 @@ class Pool:
         self._pictures[place : self._used] = torch.from_numpy(states.pictures).flatten(1)
         self._stack = torch.cat([self._stack, torch.from_numpy(states.stack).long() + place])
         self._costs = torch.cat([self._costs, torch.from_numpy(states.costs).float()])
-        self._auxiliary = torch.cat([self._auxiliary, torch.from_numpy(states.auxiliary).float()])
+        self._reading = torch.cat([self._reading, torch.from_numpy(states.reading).float()])
         self._frames = torch.cat([self._frames, torch.from_numpy(states.frames).float()])
         trained, near = ~states.held_out, states.frames <= NEAR
         self._all = np.concatenate([self._all, first + np.flatnonzero(trained)])
@@ -128,5 +121,5 @@ class Pool:
         """Put the observations of these states together."""
         index = torch.from_numpy(which)
         stacks = torch.index_select(self._pictures, 0, self._stack[index].flatten())
-        tensors = stacks.view(-1, STACK, SIDE, SIDE), self._costs[index], self._auxiliary[index], self._frames[index]
+        tensors = stacks.view(-1, STACK, SIDE, SIDE), self._costs[index], self._reading[index], self._frames[index]
         return Batch(*(tensor.to(self._device) for tensor in tensors))

@@ -12,6 +12,7 @@ from paradigms.supervised.labelled import NEAR
 TEMPERATURE = 0.5  # px: how much worse an action may be and still count as good
 _LEAST_WEIGHT, _PX_PER_WEIGHT = 0.15, 3.0  # a state in which all actions are alike still counts a little
 _MOST_PX = 30.0  # of spread that a weight takes in: hopeless states must not drown the rest
+_AIM_WEIGHTS = (1.0, 0.3, 0.3)  # of demonstrator.AIMS: the sides are aimed at only where nothing is won any more
 _FAR_WEIGHT = 0.2  # of states whose landing the picture hardly shows
 
 
@@ -23,26 +24,27 @@ class Losses(NamedTuple):
 
 
 def soft_labels(costs: Tensor) -> Tensor:
-    """`(B, 3)` px -> `(B, 3)` probabilities: the cheapest action most, those nearly as cheap nearly as much."""
-    return torch.softmax(-costs / TEMPERATURE, dim=1)
+    """`(..., 3)` px -> probabilities `(..., 3)`: the cheapest action most, those nearly as cheap nearly as much."""
+    return torch.softmax(-costs / TEMPERATURE, dim=-1)
 
 
 def sample_weights(costs: Tensor, frames: Tensor) -> Tensor:
-    """`(B,)`: states count by how much the choice matters, and less while the ball is far from landing."""
-    spread = (costs.amax(1) - costs.amin(1)).clamp(max=_MOST_PX)
-    return (_LEAST_WEIGHT + spread / _PX_PER_WEIGHT) * torch.where(frames > NEAR, _FAR_WEIGHT, 1.0)
+    """`(B, aims)`: states count by how much the choice matters, and less while the ball is far from landing."""
+    spread = (costs.amax(-1) - costs.amin(-1)).clamp(max=_MOST_PX)
+    near = torch.where(frames > NEAR, _FAR_WEIGHT, 1.0)[:, None]
+    return (_LEAST_WEIGHT + spread / _PX_PER_WEIGHT) * near * torch.tensor(_AIM_WEIGHTS, device=costs.device)
 
 
-def imitation_losses(logits: Tensor, estimates: Tensor, costs: Tensor, auxiliary: Tensor, frames: Tensor) -> Losses:
-    """Cost-sensitive cross-entropy against soft labels, and L1 of the auxiliary regression.
+def imitation_losses(logits: Tensor, reading: Tensor, costs: Tensor, true_reading: Tensor, frames: Tensor) -> Losses:
+    """Cost-sensitive cross-entropy against soft labels, and L1 of the reading.
 
     Args:
-        logits: `(B, 3)`, estimates: `(B, 6)`, of the learner.
-        costs: `(B, 3)` px, auxiliary: `(B, 6)`, frames: `(B,)`, of the demonstrator.
+        logits: `(B, aims, 3)`, reading: `(B, 6)`, of the learner.
+        costs: `(B, aims, 3)` px, true_reading: `(B, 6)`, frames: `(B,)`, of the demonstrator.
     """
     labels = soft_labels(costs)
-    divergence = (labels * (labels.clamp_min(1e-9).log() - torch.log_softmax(logits, dim=1))).sum(1)  # (B,), KL
-    error = (estimates - auxiliary).abs()  # (B, 6)
+    divergence = (labels * (labels.clamp_min(1e-9).log() - torch.log_softmax(logits, dim=-1))).sum(-1)  # (B, aims), KL
+    error = (reading - true_reading).abs()  # (B, 6)
     # Where the ball lands can be learnt where the picture shows it; everything else is always in the picture.
     error = torch.cat([error[:, :1] * torch.where(frames > NEAR, _FAR_WEIGHT, 1.0)[:, None], error[:, 1:]], dim=1)
-    return Losses((sample_weights(costs, frames) * divergence).mean(), error.mean())
+    return Losses((sample_weights(costs, frames) * divergence).sum(1).mean(), error.mean())

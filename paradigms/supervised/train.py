@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from agents.agent import Agent
 from agents.encoder import Encoder, fastest_precision
 from agents.files import Tree, UserError
-from agents.heads import ActionHead
+from agents.imitator import REACH, ImitatorHead
 from agents.run import Run
 from envs.breakout import FRAME_SKIP, game_seeds
 from paradigms.supervised.config import Config
 from paradigms.supervised.gather import Gatherer, Harvest, Order, Weights, make_agent
-from paradigms.supervised.labelled import AUXILIARY, NEAR, REACH, Batch, Labelled, Pool
+from paradigms.supervised.labelled import NEAR, Batch, Labelled, Pool
 from paradigms.supervised.losses import Losses, imitation_losses
 
 TICK = 25  # gradient steps between two looks at the clock
@@ -36,18 +36,13 @@ HELD_OUT_SAMPLE = 2_048  # states that the held-out loss is taken on
 
 
 class Learner:
-    """Encoder, action head and auxiliary head; their optimiser and their moving average."""
+    """Encoder and head; their optimiser and their moving average."""
 
     def __init__(self, config: Config, run: Run) -> None:
         torch.manual_seed(int(run.stream("weights").generate_state(1)[0]))
         encoder = Encoder(config.encoder)
-        self.modules = nn.ModuleDict(
-            {
-                "encoder": encoder,
-                "head": ActionHead(encoder.features_dim),
-                "auxiliary": nn.Linear(encoder.features_dim, len(AUXILIARY)),
-            }
-        ).to(run.device)
+        head = ImitatorHead(encoder.features_dim, config.plays)
+        self.modules = nn.ModuleDict({"encoder": encoder, "head": head}).to(run.device)
         self.averaged = copy.deepcopy(self.modules)
         self.optimizer = torch.optim.Adam(self.modules.parameters(), config.learning_rate)
         self.config, self.device = config, run.device
@@ -56,18 +51,18 @@ class Learner:
         self.steps = 0
 
     def losses(self, modules: nn.ModuleDict, batch: Batch) -> tuple[Tensor, Tensor, Losses]:
-        """Logits `(B, 3)`, estimates `(B, 6)`, and what they lose against the labels."""
+        """Logits `(B, aims, 3)`, reading `(B, 6)`, and what they lose against the labels."""
         with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
             features = modules["encoder"](batch.observation).features
-        features = features.float()
-        logits, estimates = modules["head"](features), modules["auxiliary"](torch.relu(features))
-        return logits, estimates, imitation_losses(logits, estimates, batch.costs, batch.auxiliary, batch.frames)
+        logits, reading = modules["head"](features.float())
+        return logits, reading, imitation_losses(logits, reading, batch.costs, batch.reading, batch.frames)
 
     def step(self, batch: Batch) -> tuple[float, float]:
         """Take one gradient step and follow it with the average."""
         _, _, (classification, regression) = self.losses(self.modules, batch)
         self.optimizer.zero_grad()
-        torch.autograd.backward(classification + self.config.auxiliary_weight * regression)
+        classified = 1.0 if self.config.learner == "classifier" else 0.0
+        torch.autograd.backward(classified * classification + self.config.reading_weight * regression)
         self.optimizer.step()
         self.steps += 1
         stays = min(self.config.average, self.steps / (self.steps + 9))  # a young average forgets its start sooner
@@ -85,10 +80,11 @@ class Learner:
         """
         which = pool.held_out[np.linspace(0, len(pool.held_out) - 1, HELD_OUT_SAMPLE).astype(int)]
         batch = pool.take(which)
-        logits, estimates, losses = self.losses(self.averaged, batch)
+        logits, reading, losses = self.losses(self.averaged, batch)
         near = batch.frames <= NEAR
-        regret = batch.costs.gather(1, logits.argmax(1, keepdim=True))[:, 0] - batch.costs.amin(1)
-        error = (estimates[:, 0] - batch.auxiliary[:, 0]).abs() * REACH
+        costs = batch.costs[:, 0]  # of the central aim
+        regret = costs.gather(1, logits[:, 0].argmax(1, keepdim=True))[:, 0] - costs.amin(1)
+        error = (reading[:, 0] - batch.reading[:, 0]).abs() * REACH
         return {
             "heldout_loss": float(losses.classification),
             "heldout_regression": float(losses.regression),
@@ -126,14 +122,14 @@ def train(config: Config, run: Run) -> Agent:
     torch.set_num_threads(max(1, threads - 1))  # the other core is for gathering
     try:
         training = _Training(config, run)
-        with Gatherer(config.encoder, config.games) as gatherer:
+        with Gatherer(config.encoder, config.plays, config.games) as gatherer:
             while training.round < config.rounds:
                 training.play_round(gatherer)
             training.choose(gatherer)
     finally:
         torch.set_num_threads(threads)
     assert training.best is not None
-    return make_agent(config.encoder, training.best)
+    return make_agent(config.encoder, config.plays, training.best)
 
 
 class _Training:
@@ -141,7 +137,7 @@ class _Training:
 
     def __init__(self, config: Config, run: Run) -> None:
         self.config, self.run, self.learner = config, run, Learner(config, run)
-        self.pool = Pool(config.rounds * 2 * config.labels + 10_000, config.near_share, run.device)
+        self.pool = Pool(config.rounds * 2 * config.round_labels + 10_000, config.near_share, run.device)
         self.round = self.fitted = 0  # rounds begun, samples fitted in this one
         self.players: Weights | None = None  # who drives this round's games: the weights as the round began
         self.best: Weights | None = None
@@ -165,7 +161,7 @@ class _Training:
     def play_round(self, gatherer: Gatherer) -> None:
         """Fit what there is while the next states are gathered, then take those in."""
         demonstrated = self.round < self.config.demonstrated_rounds
-        gatherer.send(self._order(self.config.labels, None if demonstrated else self.players))
+        gatherer.send(self._order(self.config.round_labels, None if demonstrated else self.players))
         if self.round > 0:
             self._fit()
         harvest = self._wait(gatherer)

@@ -24,7 +24,7 @@ from paradigms.supervised.train import Learner
 
 CPU = torch.device("cpu")
 TINY = Config(
-    rounds=2, demonstrated_rounds=1, labels=500, games=4, samples=1_600, batch=32, average=0.9, validation_games=1
+    rounds=2, demonstrated_rounds=1, round_labels=500, games=4, samples=1_600, batch=32, average=0.9, validation_games=1
 )
 
 
@@ -51,28 +51,29 @@ def test_soft_labels_share_what_is_equally_cheap() -> None:
 
 
 def test_weights_grow_with_what_is_at_stake_and_shrink_with_distance() -> None:
-    costs = torch.tensor([[1.0, 1.0, 1.0], [1.0, 4.0, 2.0], [1.0, 4.0, 2.0]])
+    costs = torch.tensor([[1.0, 1.0, 1.0], [1.0, 4.0, 2.0], [1.0, 4.0, 2.0]])[:, None].repeat(1, 3, 1)
     weights = sample_weights(costs, torch.tensor([10.0, 10.0, NEAR + 1.0]))
-    torch.testing.assert_close(weights, torch.tensor([0.15, 1.15, 0.23]))
+    torch.testing.assert_close(weights[:, 0], torch.tensor([0.15, 1.15, 0.23]))
+    torch.testing.assert_close(weights[:, 1:], 0.3 * weights[:, :1].repeat(1, 2), msg="the sides count less")
 
 
 def test_the_loss_equals_a_hand_calculation() -> None:
     # The labels are (1, 0, 0) to within 1e-8 and the learner says 1/3 each: a divergence of log 3, times 0.15 + 10/3.
     losses = imitation_losses(
-        logits=torch.zeros(1, 3),
-        estimates=torch.tensor([[0.5, 0.0, 0.0, 0.0, 0.0, 0.0]]),
-        costs=torch.tensor([[0.0, 10.0, 10.0]]),
-        auxiliary=torch.tensor([[0.0, 0.0, 0.0, 0.0, 0.0, 0.1]]),
+        logits=torch.zeros(1, 3, 3),
+        reading=torch.tensor([[0.5, 0.0, 0.0, 0.0, 0.0, 0.0]]),
+        costs=torch.tensor([[[0.0, 10.0, 10.0]]]).repeat(1, 3, 1),
+        true_reading=torch.tensor([[0.0, 0.0, 0.0, 0.0, 0.0, 0.1]]),
         frames=torch.tensor([5.0]),
     )
-    assert float(losses.classification) == pytest.approx((0.15 + 10 / 3) * np.log(3), rel=1e-4)
+    assert float(losses.classification) == pytest.approx(1.6 * (0.15 + 10 / 3) * np.log(3), rel=1e-4)
     assert float(losses.regression) == pytest.approx((0.5 + 0.1) / 6, rel=1e-5)
 
 
 def test_a_perfect_learner_has_no_loss() -> None:
-    costs = torch.tensor([[0.0, 1.0, 3.0], [7.0, 2.0, 2.0]])
-    auxiliary = torch.rand(2, 6)
-    losses = imitation_losses(-costs / 0.5, auxiliary, costs, auxiliary, torch.tensor([3.0, 50.0]))
+    costs = torch.tensor([[0.0, 1.0, 3.0], [7.0, 2.0, 2.0]])[:, None].repeat(1, 3, 1)
+    reading = torch.rand(2, 6)
+    losses = imitation_losses(-costs / 0.5, reading, costs, reading, torch.tensor([3.0, 50.0]))
     assert float(losses.classification) == pytest.approx(0.0, abs=1e-6)
     assert float(losses.regression) == 0.0
 
@@ -82,10 +83,10 @@ def test_a_mirror_exchanges_right_and_left_and_the_sides(states: Labelled) -> No
     pool.add(states)
     batch = pool.draw(16, np.random.default_rng(0))
     mirrored = batch.mirrored()
-    torch.testing.assert_close(mirrored.costs, batch.costs[:, [0, 2, 1]])
+    torch.testing.assert_close(mirrored.costs[:, 1], batch.costs[:, 2][:, [0, 2, 1]])
     torch.testing.assert_close(mirrored.observation[..., 0], batch.observation[..., -1])
-    torch.testing.assert_close(mirrored.auxiliary[:, :4], -batch.auxiliary[:, :4])
-    torch.testing.assert_close(mirrored.auxiliary[:, 4:], batch.auxiliary[:, 4:])
+    torch.testing.assert_close(mirrored.reading[:, :4], -batch.reading[:, :4])
+    torch.testing.assert_close(mirrored.reading[:, 4:], batch.reading[:, 4:])
     for once, twice in zip(batch, mirrored.mirrored(), strict=True):
         torch.testing.assert_close(once, twice)
 
@@ -103,8 +104,8 @@ def test_labelled_observations_are_those_of_the_game() -> None:
 
 def test_the_ball_in_the_picture_is_where_the_label_says(states: Labelled) -> None:
     checked = 0
-    for stack, auxiliary in zip(states.stack[::7], states.auxiliary[::7], strict=True):
-        height, across = auxiliary[4] * 72 + 105, auxiliary[3] * 72 + 80  # px of the screen
+    for stack, reading in zip(states.stack[::7], states.reading[::7], strict=True):
+        height, across = reading[4] * 72 + 105, reading[3] * 72 + 80  # px of the screen
         if 110 < height < 175:  # in the open, where only the ball is bright
             window = states.pictures[stack[-1]][38:72, 5:79]  # between the walls; a row is 2.5 px
             row, column = np.unravel_index(window.argmax(), window.shape)
@@ -146,7 +147,7 @@ def test_fitting_carries_over_to_games_never_trained_on(states: Labelled, tmp_pa
         after = learner.held_out(pool)
     assert after["heldout_landing_error_px"] < 0.5 * before["heldout_landing_error_px"]
     near = (states.frames <= NEAR) & states.held_out
-    at_random = (states.costs[near].mean(axis=1) - states.costs[near].min(axis=1)).mean()
+    at_random = (states.costs[near, 0].mean(axis=1) - states.costs[near, 0].min(axis=1)).mean()
     assert after["heldout_regret_px"] < 0.85 * at_random
 
 
@@ -178,7 +179,7 @@ def test_a_tiny_run_breaks_off_goes_on_and_yields_an_agent(tmp_path: Path, monke
     assert "heldout_loss" in header and "score" in header
 
 
-@pytest.mark.parametrize(("name", "value"), [("labels", 0), ("near_share", 1.0), ("average", -0.1), ("games", 3)])
+@pytest.mark.parametrize(("name", "value"), [("round_labels", 0), ("near_share", 1.0), ("average", -0.1), ("games", 3)])
 def test_numbers_that_make_no_sense_are_refused_by_name(name: str, value: float) -> None:
     with pytest.raises(UserError, match=f"--{name.replace('_', '-')} must be"):
         Config(**{name: value})

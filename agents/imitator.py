@@ -1,0 +1,110 @@
+"""The head of the supervised agent: it classifies actions, and reads from the picture where things are.
+
+It has learnt both from the demonstrator's labels, and plays by one of them:
+
+- *actions*: the best of NOOP, RIGHT, LEFT, as a classifier sees it;
+- *landing*: a regressor's reading of landing, paddle, T and time, given to the demonstrator's own controller.
+
+Both know several aims: the paddle's centre under the ball, or a quarter of a paddle beside it, which sends the ball off
+to one side. With one aim alone a deterministic game can repeat itself for ever; so after some steps without a point the
+aim goes left and right in an order that never repeats (Thue-Morse), until the score moves again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from agents.demonstrator import AIMS, Floats, landing_costs
+from agents.encoder import Encoder, mirror
+from agents.heads import MIRRORED_ORDER, Head
+from agents.policy import State
+from envs.breakout import LEARNT_ACTIONS, Actions, Mask, score_changed
+from envs.game_state import PADDLE_WIDTH
+
+Plays = Literal["actions", "landing"]
+
+READING = ("landing", "paddle", "target", "ball_x", "ball_y", "frames")
+ACROSS = 4  # the first four of them are places across the screen, which a mirror negates
+MIDDLE, REACH = 80.0, 72.0  # px: half the screen, and half the width between the walls
+MIDDLE_Y = 105.0  # px: half the screen's height
+FAR = 60.0  # frames: all later landings are alike
+MIRRORED_AIMS = (0, 2, 1)  # in a mirror left is right: the place in AIMS of each aim's image
+PATIENCE = 80  # steps without a point before the aim changes; a ball is back within about 40
+AIM_STEPS = 40  # steps that an aim is kept for
+
+
+def mirrored_logits(logits: Tensor) -> Tensor:
+    """What logits `(..., aims, actions)` say of the mirror image of what they were made for."""
+    return logits[..., MIRRORED_AIMS, :][..., MIRRORED_ORDER]
+
+
+def mirrored_reading(reading: Tensor) -> Tensor:
+    """The same for readings `(..., 6)`."""
+    return torch.cat([-reading[..., :ACROSS], reading[..., ACROSS:]], dim=-1)
+
+
+def aim_after(dry: Actions) -> Actions:
+    """Which of AIMS to take after `dry` `(N,)` steps without a point: the centre, later one side or the other."""
+    spells = np.maximum(dry - PATIENCE, 0) // AIM_STEPS
+    side = np.array([spell.bit_count() % 2 for spell in spells.tolist()], np.int64)
+    return np.where(dry < PATIENCE, 0, 1 + side)
+
+
+class ImitatorHead(Head):
+    """Logits for every aim and action, and a reading of the state.
+
+    Args:
+        features_dim: length of the encoder's feature vector.
+        plays: by its `actions` (a classifier) or by the `landing` that it reads (a regressor with a controller).
+    """
+
+    kind = "imitator"
+
+    def __init__(self, features_dim: int, plays: Plays = "actions") -> None:
+        super().__init__()
+        if plays not in get_args(Plays):
+            raise ValueError(f"an imitator plays by one of {get_args(Plays)}, not {plays!r}")
+        self.plays = plays
+        self.actions = nn.Linear(features_dim, len(AIMS) * len(LEARNT_ACTIONS))
+        self.reading = nn.Linear(features_dim, len(READING))
+
+    def settings(self) -> dict[str, Any]:
+        return {"features_dim": self.reading.in_features, "plays": self.plays}
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features `(B, D)` -> logits `(B, aims, 3)`, reading `(B, 6)`."""
+        x = torch.relu(features)
+        return self.actions(x).unflatten(1, (len(AIMS), len(LEARNT_ACTIONS))), self.reading(x)
+
+    def act(
+        self,
+        encoder: Encoder,
+        observation: Tensor,
+        state: State,
+        episode_start: Mask,
+        deterministic: bool,
+        generator: np.random.Generator,
+    ) -> tuple[Actions, State]:
+        logits, reading = self(encoder(observation).features)
+        again, seen = self(encoder(mirror(observation)).features)  # averaging over the mirror doubles the score
+        dry = np.zeros(len(observation), np.int64) if state is None else np.asarray(state[0], np.int64)
+        dry = np.where(episode_start | score_changed(observation.cpu().numpy()), 0, dry + 1)
+        aim = aim_after(dry)
+        if self.plays == "actions":
+            scores = (logits + mirrored_logits(again)).float().cpu().numpy()[np.arange(len(aim)), aim] / 2
+        else:
+            scores = -controller_costs((reading + mirrored_reading(seen)).double().cpu().numpy() / 2, aim)
+        if not deterministic:
+            scores = scores + generator.gumbel(size=scores.shape)  # the arg-max of which is a draw from the softmax
+        return np.asarray(LEARNT_ACTIONS)[scores.argmax(axis=1)], (dry,)
+
+
+def controller_costs(reading: Floats, aim: Actions) -> Floats:
+    """What the demonstrator's controller makes of readings `(N, 6)` and aims `(N,)`: px for each action `(N, 3)`."""
+    left = reading[:, :3] * REACH + MIDDLE - PADDLE_WIDTH / 2  # of landing, paddle, T: as of a paddle's left edge
+    frames = np.rint(reading[:, 5] * FAR).astype(np.int64)
+    return landing_costs(left[:, 1], left[:, 2], frames, left[:, 0] + np.asarray(AIMS)[aim] * PADDLE_WIDTH)
