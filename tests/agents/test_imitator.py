@@ -1,0 +1,88 @@
+"""The imitator's two ways of playing, its mirror, and the aims that lead out of endless games."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from agents.agent import Agent
+from agents.demonstrator import Demonstrator
+from agents.encoder import Encoder, mirror
+from agents.imitator import AIM_STEPS, PATIENCE, ImitatorHead, Plays, aim_after, controller_costs, mirrored_logits
+from envs.breakout import CLASSIC, Game
+from paradigms.supervised.labelled import reading_targets
+
+
+def agent(plays: Plays) -> Agent:
+    torch.manual_seed(3)
+    encoder = Encoder("small")
+    return Agent(encoder, ImitatorHead(encoder.features_dim, plays), "supervised")
+
+
+def test_the_aim_is_the_centre_until_nothing_is_won_any_more() -> None:
+    assert aim_after(np.arange(PATIENCE)).max() == 0
+    later = aim_after(np.arange(PATIENCE, PATIENCE + 400))
+    assert set(later) == {1, 2}
+    assert not np.diff(later.reshape(-1, AIM_STEPS)).any(), "an aim is kept for a while"
+
+
+def test_the_order_of_the_aims_never_repeats_three_times() -> None:
+    spells = aim_after(PATIENCE + AIM_STEPS * np.arange(512))
+    for period in range(1, 120):
+        thrice = (spells[: -2 * period] == spells[period:-period]) & (spells[period:-period] == spells[2 * period :])
+        runs = np.convolve(thrice, np.ones(period), "valid")
+        assert runs.max(initial=0) < period, f"a loop of {period} spells could go on"
+
+
+def test_a_mirror_exchanges_sides_and_directions_and_twice_is_nothing() -> None:
+    logits = torch.arange(18.0).reshape(2, 3, 3)
+    mirrored = mirrored_logits(logits)
+    assert mirrored[0, 1].tolist() == logits[0, 2, [0, 2, 1]].tolist()
+    torch.testing.assert_close(mirrored_logits(mirrored), logits)
+
+
+@pytest.mark.parametrize("plays", ["actions", "landing"])
+def test_in_a_mirror_it_does_the_mirror_image(plays: Plays) -> None:
+    player = agent(plays)
+    game, generator = Game(5, CLASSIC), np.random.default_rng(0)
+    seen = []
+    for _ in range(40):
+        game.step(int(generator.integers(4)))
+        seen.append(game.observation)
+    pictures = np.stack(seen)
+    actions, _ = player.predict(pictures)
+    in_a_mirror, _ = player.predict(mirror(pictures))
+    exchanged = np.array([0, 1, 3, 2])[actions]
+    assert (in_a_mirror == exchanged).mean() > 0.9, "but where two actions are worth the same"
+
+
+def test_with_a_perfect_reading_the_controller_does_what_the_demonstrator_does() -> None:
+    games = [Game(seed, CLASSIC) for seed in (2, 4, 6, 8)]
+    demonstrator, generator = Demonstrator(games), np.random.default_rng(1)
+    same = []
+    for _ in range(120):
+        said = demonstrator.labels()
+        best = said.costs[:, 0].argmin(axis=1)
+        read = controller_costs(reading_targets(said).astype(float), np.zeros(len(games), np.int64))
+        same += (read.argmin(axis=1) == best)[said.known].tolist()
+        for game, action in zip(games, best, strict=True):
+            game.step(int([0, 2, 3][action] if generator.random() > 0.2 else generator.integers(4)))
+    assert len(same) > 200
+    assert np.mean(same) > 0.95
+
+
+def test_dry_steps_are_counted_by_the_score_in_the_picture() -> None:
+    player, game = agent("actions"), Game(0, CLASSIC)
+    demonstrator, state = Demonstrator([game]), None
+    scored, reset = [], []
+    for t in range(150):
+        _, state = player.predict(game.observation[None], state, np.array([t == 0]))
+        assert state is not None
+        if t and state[0][0] == 0:
+            reset.append(t)
+        if game.step(int(demonstrator.predict(game.observation[None])[0][0])):
+            scored.append(t)
+    assert len(scored) >= 2
+    assert all({t + 1, t + 2} & set(reset) for t in scored), "the digits change a picture or two after the points"
+    assert all({t - 1, t - 2} & set(scored) for t in reset), "and at no other time"
