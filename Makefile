@@ -8,7 +8,7 @@ VENV    := .venv
 BREAKOUT := $(VENV)/bin/breakout
 TRAIN   = for seed in $(SEEDS); do $(BREAKOUT) train $@ --profile $(PROFILE) --seed $$seed --device $(DEVICE) --runs $(RUNS) || exit $$?; done
 
-.PHONY: help setup compare supervised unsupervised reinforcement evaluate replay report watch results test check bench clean
+.PHONY: help setup compare curve supervised unsupervised reinforcement evaluate replay report watch results test check bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -56,6 +56,8 @@ check: setup ## format, lint, types, arrows between packages, unused and undecla
 	@$(VENV)/bin/lint-imports
 	@$(VENV)/bin/deptry .
 	@$(VENV)/bin/vulture
+curve: setup ## score against the number of labels: plain cloning and DAgger (an hour for three seeds)
+	@$(BREAKOUT) curve --profile $(PROFILE) --seeds $(SEEDS) --device $(DEVICE) --runs $(RUNS)
 bench: setup ## measure this machine: the game, the encoder, our PPO beside stock
 	@$(BREAKOUT) bench
 

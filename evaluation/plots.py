@@ -47,6 +47,16 @@ class Line:
     scores: tuple[float, ...]
 
 
+@dataclass(frozen=True)
+class BudgetLine:
+    """One method's scores: for each budget `x` those of its training seeds and the interval of their mean."""
+
+    label: str
+    x: tuple[float, ...]
+    scores: tuple[tuple[float, ...], ...]
+    intervals: tuple[tuple[float, float] | None, ...]
+
+
 def dots(strips: Sequence[Strip], title: str, description: str, key: str) -> str:
     """Draw every game as a dot, a row per agent, with the mean and its interval; return `<svg>`."""
 
@@ -84,6 +94,32 @@ def curves(lines: Sequence[Line], x_label: str, title: str, description: str, ke
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
 
     return _svg(draw, (8.6, 4.0), title, description, key)
+
+
+def budgets(lines: Sequence[BudgetLine], x_label: str, title: str, description: str, key: str) -> str:
+    """Draw scores against budgets that grow tenfold: a line of means, a dot per training seed; return `<svg>`."""
+
+    def draw(axes: Axes) -> None:
+        for line, (colour, marker) in zip(lines, _marks(len(lines)), strict=True):
+            axes.plot(
+                line.x, [np.mean(scores) for scores in line.scores], color=colour, linewidth=1.6, label=line.label
+            )
+            for x, scores, interval in zip(line.x, line.scores, line.intervals, strict=True):
+                axes.scatter([x] * len(scores), scores, s=22, c=colour, marker=marker, alpha=0.75, linewidths=0)
+                if interval is not None:
+                    axes.plot([x, x], interval, color=colour, linewidth=1.2, alpha=0.7)
+        axes.set_xscale("log")
+        _scores_along(axes, "y")
+        axes.set_xlabel(x_label)
+        axes.set_ylabel("score (square-root scale)")
+        axes.legend(loc="upper left", frameon=False, fontsize=9)
+
+    return _svg(draw, (8.6, 4.4), title, description, key)
+
+
+def _marks(count: int) -> list[tuple[str, str]]:
+    marks = [*MARKS.values(), CONTROL_MARK, ("#8e44ad", "v"), ("#b5344a", "P"), ("#20808d", "X")]
+    return [marks[place % len(marks)] for place in range(count)]
 
 
 def _scores_along(axes: Axes, which: str) -> None:

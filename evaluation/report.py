@@ -20,6 +20,7 @@ from agents.files import UserError, write_atomically
 from agents.run import Ledger
 from envs.breakout import CLASSIC, STICKY, Protocol
 from evaluation import plots
+from evaluation.label_curve import by_method, read_label_curve
 from evaluation.reading import listed, mean_ledger, points, reading
 from evaluation.record import Evaluation
 from evaluation.replay import Film
@@ -93,7 +94,7 @@ def write_report(profile_folder: Path, single_file: bool = False) -> Path:
     try:
         target.mkdir(exist_ok=True)
         videos = _videos(profile_folder, runs, None if single_file else target)
-        write_atomically(page, render(profile_folder.name, runs, videos).encode())
+        write_atomically(page, render(profile_folder, runs, videos).encode())
     except OSError as error:
         raise UserError(f"{page}: cannot be written ({error}); free space or make the folder writable") from error
     return page
@@ -105,12 +106,12 @@ def write_table(profile_folder: Path, path: Path) -> None:
     Raises:
         UserError: there are no runs, or a file is damaged.
     """
-    text = render(profile_folder.name, read_profile(profile_folder), [], "results.md")
+    text = render(profile_folder, read_profile(profile_folder), [], "results.md")
     write_atomically(path, text.replace("&#39;", "'").encode())  # the one escape that prose meets
 
 
-def render(profile: str, runs: Sequence[RunResult], videos: Sequence[Video], template: str = "report.html") -> str:
-    """Return the page for `runs` as HTML, or what another template makes of the same results."""
+def render(folder: Path, runs: Sequence[RunResult], videos: Sequence[Video], template: str = "report.html") -> str:
+    """Return the page for the `runs` of a profile's folder, or what another template makes of the same results."""
     environment = Environment(
         loader=PackageLoader("evaluation"),
         autoescape=True,
@@ -119,11 +120,12 @@ def render(profile: str, runs: Sequence[RunResult], videos: Sequence[Video], tem
         lstrip_blocks=True,
     )
     return environment.get_template(template).render(
-        profile=profile,
+        profile=folder.name,
         reading=reading(runs),
         setup=_setup(runs),
         sections=[section for protocol in PROTOCOLS if (section := _score_section(runs, protocol)) is not None],
         curves=_curves(runs),
+        label_curve=_label_curve(folder),
         ledger_columns=tuple(LEDGER_COLUMNS.values()),
         ledger=_ledger_rows(runs),
         videos=videos,
@@ -246,6 +248,33 @@ def _curves(runs: Sequence[RunResult]) -> list[Picture]:
         Picture("Against emulator frames, 4 a step.", against_frames, columns, rows),
         Picture("Against wall time.", against_time, columns, rows),
     ]
+
+
+def _label_curve(folder: Path) -> Picture | None:
+    lines = by_method(read_label_curve(folder))
+    if not lines:
+        return None
+    rows = tuple(
+        (one.label, f"{one.labels:,}", points(one.mean),
+         f"{points(one.interval[0])} to {points(one.interval[1])}" if one.interval else "one seed",
+         ", ".join(points(score) for score in one.scores), f"{one.wall_seconds / 60:.1f}")
+        for line in lines.values() for one in line
+    )  # fmt: skip
+    described = "; ".join(f"{row[0]} scores {row[2]} with {row[1]} labels" for row in rows)
+    drawn = [
+        plots.BudgetLine(
+            line[0].label, tuple(one.labels for one in line),
+            tuple(one.scores for one in line), tuple(one.interval for one in line),
+        )
+        for line in lines.values()
+    ]  # fmt: skip
+    return Picture(
+        "Mean score of sticky games against the number of labels. A dot is a training seed; a bar, where there are "
+        "several, the 95% interval of their mean.",
+        plots.budgets(drawn, "labels", "Score against labels", described, "labels"),
+        ("labels by", "labels", "mean", "95% interval", "training seeds", "wall minutes"),
+        rows,
+    )
 
 
 def _ledger_rows(runs: Sequence[RunResult]) -> list[Row]:

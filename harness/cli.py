@@ -23,6 +23,7 @@ from evaluation.replay import film, take_from
 from evaluation.report import write_report, write_table
 from harness import bench
 from harness.compare import compare, film_all, judge_all, score_table, train
+from harness.curve import COUNTS, label_curve
 from harness.profiles import PARADIGMS, Arm, profile_named
 from paradigms import reinforcement, supervised, unsupervised
 
@@ -50,6 +51,14 @@ class Stage(Common):
 
     seeds: tuple[int, ...] = (0,)
     """Training seeds, one or several."""
+
+
+@dataclass(frozen=True)
+class Curve(Stage):
+    """What the label curve is told."""
+
+    counts: tuple[int, ...] = COUNTS
+    """Budgets of labels, each trained by plain cloning and by DAgger with every seed (labels)."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +197,15 @@ def film_command(words: Sequence[str]) -> None:
     film_all(profile_named(a.profile), a.runs / a.profile, a.seeds)
 
 
+def curve_command(words: Sequence[str]) -> None:
+    """train and judge imitators with tenfold more labels each time"""
+    a = _parse(Curve, "curve", words)
+    for seed in a.seeds:
+        _seed(seed)
+    label_curve(profile_named(a.profile), a.runs / a.profile, a.counts, a.seeds, _device(a.device))
+    print(write_report(a.runs / a.profile))
+
+
 def bench_command(words: Sequence[str]) -> None:
     """measure this machine"""
     bench.bench(_parse(bench.Config, "bench", words))
@@ -201,6 +219,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "report": report_command,
     "judge": judge_command,
     "film": film_command,
+    "curve": curve_command,
     "bench": bench_command,
 }
 

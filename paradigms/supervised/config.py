@@ -28,6 +28,8 @@ class Config:
     for the demonstrator's controller)."""
     round_labels: int = 10_000
     """States labelled in each round (states)."""
+    label_share: float = 1.0
+    """Share of the states played that are labelled: below 1, few labels come from many states (0 to 1)."""
     games: int = 10
     """Games side by side while gathering; the first one's states are held out (games)."""
     samples: int = 120_000
@@ -49,13 +51,15 @@ class Config:
 
     def __post_init__(self) -> None:
         require_positive(
-            self, "rounds", "demonstrated_rounds", "round_labels", "games", "samples", "batch", "learning_rate",
-            "reading_weight", "validated_rounds", "validation_games",
+            self, "rounds", "demonstrated_rounds", "round_labels", "label_share", "games", "samples", "batch",
+            "learning_rate", "reading_weight", "validated_rounds", "validation_games",
         )  # fmt: skip
         for name in ("average", "near_share"):
             if not 0 <= getattr(self, name) < 1:
                 flag = name.replace("_", "-")
                 raise UserError(f"--{flag} must be at least 0 and below 1, got {getattr(self, name)}")
+        if self.label_share > 1:
+            raise UserError(f"--label-share must not exceed 1, got {self.label_share}")
         if self.learner not in ("classifier", "regressor"):
             raise UserError(f"--learner must be classifier or regressor, got {self.learner!r}")
         if self.games < 4:

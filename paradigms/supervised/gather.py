@@ -21,10 +21,11 @@ import torch
 
 from agents.agent import Agent
 from agents.demonstrator import Demonstrator
-from agents.encoder import Encoder, Width
-from agents.imitator import ImitatorHead, Plays
+from agents.encoder import Encoder
+from agents.imitator import ImitatorHead
 from agents.rollout import play
 from envs.breakout import CLASSIC, LEARNT_ACTIONS, STACK, STICKY, Actions, Bytes, Game, Mask, game_seeds
+from paradigms.supervised.config import Config
 from paradigms.supervised.labelled import Labelled, reading_targets
 
 Weights = dict[str, dict[str, npt.NDArray[np.generic]]]  # of "encoder" and "head"
@@ -56,10 +57,10 @@ class Harvest:
     """Of the learner's own games that ended meanwhile."""
 
 
-def make_agent(width: Width, plays: Plays, weights: Weights) -> Agent:
+def make_agent(config: Config, weights: Weights) -> Agent:
     """The learner as it plays, with weights as given."""
-    encoder = Encoder(width)
-    head = ImitatorHead(encoder.features_dim, plays)
+    encoder = Encoder(config.encoder)
+    head = ImitatorHead(encoder.features_dim, config.plays)
     for module, name in ((encoder, "encoder"), (head, "head")):
         module.load_state_dict({key: torch.from_numpy(value) for key, value in weights[name].items()})
     return Agent(encoder, head, "supervised")
@@ -70,10 +71,11 @@ class Field:
 
     Args:
         count: games side by side. A quarter of them plays `classic`, the others `sticky`, for variety.
+        share: of the states played that are labelled.
     """
 
-    def __init__(self, count: int, seeds: np.random.SeedSequence) -> None:
-        self._count = count
+    def __init__(self, count: int, seeds: np.random.SeedSequence, share: float = 1.0) -> None:
+        self._count, self._share = count, share
         self._protocols = [CLASSIC if place % 4 == 3 else STICKY for place in range(count)]
         self.seeds = seeds
         self._games = [self._new(place) for place in range(count)]
@@ -95,7 +97,7 @@ class Field:
         gathered, steps, scores = 0, 0, list[int]()
         while gathered < labels:
             said = self._demonstrator.labels()
-            known = np.flatnonzero(said.known)
+            known = np.flatnonzero(said.known & (self._generator.random(self._count) < self._share))
             rows = album.window, said.costs, reading_targets(said), said.frames
             parts.append((*(row[known] for row in rows), known == 0))
             gathered += len(known)
@@ -142,9 +144,9 @@ class _Album:
         self.pictures.extend(new)
 
 
-def carry_out(order: Order, field: Field | None, width: Width, plays: Plays) -> Harvest:
+def carry_out(order: Order, field: Field | None, config: Config) -> Harvest:
     """Gather (if there is a field) and validate as ordered."""
-    agent = make_agent(width, plays, order.weights) if order.weights else None
+    agent = make_agent(config, order.weights) if order.weights else None
     states, steps, scores = None, 0, list[int]()
     if field is not None and order.labels:
         field.seeds = order.seeds  # new games are this round's, whether the field is new or not
@@ -155,7 +157,7 @@ def carry_out(order: Order, field: Field | None, width: Width, plays: Plays) -> 
     return Harvest(states, steps + sum(g.steps for g in validation), [g.score for g in validation], scores)
 
 
-def _serve(pipe: Connection, width: Width, plays: Plays, games: int) -> None:
+def _serve(pipe: Connection, config: Config) -> None:
     """The other process: carry out orders until the pipe closes, as it does when the trainer ends or is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
     threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
@@ -165,8 +167,8 @@ def _serve(pipe: Connection, width: Width, plays: Plays, games: int) -> None:
         while True:
             order: Order = pipe.recv()
             if field is None and order.labels:
-                field = Field(games, order.seeds)
-            pipe.send(carry_out(order, field, width, plays))
+                field = Field(config.games, order.seeds, config.label_share)
+            pipe.send(carry_out(order, field, config))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return
 
@@ -178,18 +180,12 @@ def _end_with(parent: Any) -> None:
 
 
 class Gatherer:
-    """The gathering process, as the trainer holds it. Use it as a context.
+    """The gathering process, as the trainer holds it. Use it as a context."""
 
-    Args:
-        width: of the learner's encoder.
-        plays: what the learner plays by.
-        games: side by side.
-    """
-
-    def __init__(self, width: Width, plays: Plays, games: int) -> None:
+    def __init__(self, config: Config) -> None:
         context = multiprocessing.get_context("spawn")  # a forked torch can hang
         self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, width, plays, games), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs, config), daemon=True)
         self._process.start()
         theirs.close()
 

@@ -78,19 +78,20 @@ class Learner:
         `regret_px`: landing error that the chosen action costs; `landing_error_px`: of the regression; both where the
         ball lands soon.
         """
+        if not len(pool.held_out):
+            return {}
         which = pool.held_out[np.linspace(0, len(pool.held_out) - 1, HELD_OUT_SAMPLE).astype(int)]
         batch = pool.take(which)
         logits, reading, losses = self.losses(self.averaged, batch)
+        figures = {"heldout_loss": float(losses.classification), "heldout_regression": float(losses.regression)}
         near = batch.frames <= NEAR
-        costs = batch.costs[:, 0]  # of the central aim
-        regret = costs.gather(1, logits[:, 0].argmax(1, keepdim=True))[:, 0] - costs.amin(1)
-        error = (reading[:, 0] - batch.reading[:, 0]).abs() * REACH
-        return {
-            "heldout_loss": float(losses.classification),
-            "heldout_regression": float(losses.regression),
-            "heldout_regret_px": float(regret[near].mean()),
-            "heldout_landing_error_px": float(error[near].mean()),
-        }
+        if near.any():
+            costs = batch.costs[:, 0]  # of the central aim
+            regret = costs.gather(1, logits[:, 0].argmax(1, keepdim=True))[:, 0] - costs.amin(1)
+            figures["heldout_regret_px"] = float(regret[near].mean())
+            error = (reading[:, 0] - batch.reading[:, 0]).abs() * REACH
+            figures["heldout_landing_error_px"] = float(error[near].mean())
+        return figures
 
     def weights(self) -> Weights:
         """The averaged encoder and head, to play with."""
@@ -122,14 +123,14 @@ def train(config: Config, run: Run) -> Agent:
     torch.set_num_threads(max(1, threads - 1))  # the other core is for gathering
     try:
         training = _Training(config, run)
-        with Gatherer(config.encoder, config.plays, config.games) as gatherer:
+        with Gatherer(config) as gatherer:
             while training.round < config.rounds:
                 training.play_round(gatherer)
             training.choose(gatherer)
     finally:
         torch.set_num_threads(threads)
     assert training.best is not None
-    return make_agent(config.encoder, config.plays, training.best)
+    return make_agent(config, training.best)
 
 
 class _Training:

@@ -1,0 +1,83 @@
+"""The label curve as the report shows it: score against the number of labels, a line for each way of getting them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from agents.files import UserError
+from envs.breakout import STICKY
+from evaluation.runs import read_run
+
+FOLDER = "label_curve"  # in a profile's folder: `<method>_<labels>/seed_<n>`
+METHODS = {"cloning": "Plain cloning", "dagger": "Labels on the learner's own states (DAgger)"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """What a budget of labels bought: the mean score of each training seed's games.
+
+    Attributes:
+        method: how the labels came about; a key of METHODS, or whatever else has been put there.
+        labels: the budget.
+        scores: `(seeds,)` points.
+        wall_seconds: of training, mean over the seeds.
+    """
+
+    method: str
+    labels: int
+    scores: tuple[float, ...]
+    wall_seconds: float
+
+    def __post_init__(self) -> None:
+        if not self.scores or self.labels < 1:
+            raise ValueError(f"a point needs labels and scores: {self}")
+
+    @property
+    def label(self) -> str:
+        """How people call the method."""
+        return METHODS.get(self.method, self.method.replace("_", " ").capitalize())
+
+    @property
+    def mean(self) -> float:
+        """Over training seeds, points."""
+        return float(np.mean(self.scores))
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95% t interval of that mean over training seeds, not below 0; None of one seed."""
+        if len(self.scores) < 2:
+            return None
+        half = float(stats.t.ppf(0.975, len(self.scores) - 1) * stats.sem(self.scores))
+        return max(self.mean - half, 0.0), self.mean + half
+
+
+def read_label_curve(profile_folder: Path) -> list[Point]:
+    """Read all judged points, by method and then by budget.
+
+    Raises:
+        UserError: a folder's name does not end in a number of labels, or a file in it is damaged.
+    """
+    found: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    for folder in sorted((profile_folder / FOLDER).glob("*/seed_*")):
+        method, _, count = folder.parent.name.rpartition("_")
+        if not (method and count.isdigit()):
+            raise UserError(f"{folder.parent}: should be named <method>_<labels>; rename or move it")
+        run = read_run(folder)
+        judged = run.judged(STICKY.name)
+        if judged is not None and run.ledger is not None:
+            found.setdefault((method, int(count)), []).append((judged.summary.mean, run.ledger.wall_seconds))
+    return [
+        Point(method, count, tuple(score for score, _ in runs), float(np.mean([seconds for _, seconds in runs])))
+        for (method, count), runs in sorted(found.items())
+    ]
+
+
+def by_method(points: Sequence[Point]) -> dict[str, list[Point]]:
+    """Group the points of `read_label_curve`."""
+    return {method: list(group) for method, group in groupby(points, key=lambda point: point.method)}
