@@ -48,7 +48,7 @@ FIRST_WALL, BOTH_WALLS = 432, 864  # points; the second is the most that the gam
 
 # Rows of an 84 x 84 picture between the score's digits (y < 32 of 210) and the paddle (from y = 189: row 75 shows it).
 _FLIGHT = slice(13, 75)
-_DIGITS = slice(0, 13)
+_DIGITS = slice(0, 6)  # and above the ceiling, which the ball touches
 
 Bytes = npt.NDArray[np.uint8]
 Actions = npt.NDArray[np.int64]
