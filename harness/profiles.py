@@ -60,7 +60,7 @@ SMOKE = Profile(
 )
 QUICK = Profile(supervised.Config(), unsupervised.Config(), reinforcement.Config())
 STANDARD = Profile(
-    supervised.Config(rounds=40, samples=500_000, validation_games=24),
+    supervised.Config(rounds=60, samples=330_000, decay=0.4, validated_rounds=8, validation_games=24),
     unsupervised.Config(rounds=20, self_cells=2_000),
     reinforcement.Config(steps=8_000_000, games=32, minibatch=512, gamma=0.99),
 )

@@ -38,6 +38,8 @@ class Config:
     """Observations in a gradient step."""
     learning_rate: float = 2e-3
     """Adam's step size."""
+    decay: float = 0.0
+    """Share of the training, its last part, over which the step size falls linearly to zero (0 to 1)."""
     average: float = 0.999
     """How much of the moving average of the weights stays at each gradient step (0 to 1)."""
     near_share: float = 0.7
@@ -54,7 +56,7 @@ class Config:
             self, "rounds", "demonstrated_rounds", "round_labels", "label_share", "games", "samples", "batch",
             "learning_rate", "reading_weight", "validated_rounds", "validation_games",
         )  # fmt: skip
-        for name in ("average", "near_share"):
+        for name in ("average", "decay", "near_share"):
             if not 0 <= getattr(self, name) < 1:
                 flag = name.replace("_", "-")
                 raise UserError(f"--{flag} must be at least 0 and below 1, got {getattr(self, name)}")
@@ -64,6 +66,10 @@ class Config:
             raise UserError(f"--learner must be classifier or regressor, got {self.learner!r}")
         if self.games < 4:
             raise UserError(f"--games must be at least 4 (held out, learner's, demonstrator's), got {self.games}")
+
+    def learning_rate_at(self, done: float) -> float:
+        """Adam's step size once the share `done` of all samples has been fitted."""
+        return self.learning_rate * min(1.0, (1 - done) / self.decay if self.decay else 1.0)
 
     @property
     def plays(self) -> Plays:

@@ -59,6 +59,8 @@ class Learner:
 
     def step(self, batch: Batch) -> tuple[float, float]:
         """Take one gradient step and follow it with the average."""
+        done = self.steps * self.config.batch / (self.config.rounds * self.config.samples)
+        self.optimizer.param_groups[0]["lr"] = self.config.learning_rate_at(min(done, 1.0))
         _, _, (classification, regression) = self.losses(self.modules, batch)
         self.optimizer.zero_grad()
         classified = 1.0 if self.config.learner == "classifier" else 0.0

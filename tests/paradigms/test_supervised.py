@@ -179,6 +179,12 @@ def test_a_tiny_run_breaks_off_goes_on_and_yields_an_agent(tmp_path: Path, monke
     assert "heldout_loss" in header and "score" in header
 
 
+def test_the_step_size_falls_over_the_last_part() -> None:
+    config = Config(learning_rate=2e-3, decay=0.5)
+    assert [config.learning_rate_at(done) for done in (0.0, 0.5, 0.75, 1.0)] == [2e-3, 2e-3, 1e-3, 0.0]
+    assert Config(learning_rate=2e-3).learning_rate_at(1.0) == 2e-3
+
+
 @pytest.mark.parametrize(("name", "value"), [("round_labels", 0), ("near_share", 1.0), ("average", -0.1), ("games", 3)])
 def test_numbers_that_make_no_sense_are_refused_by_name(name: str, value: float) -> None:
     with pytest.raises(UserError, match=f"--{name.replace('_', '-')} must be"):
