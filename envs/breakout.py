@@ -18,7 +18,8 @@ from __future__ import annotations
 
 import atexit
 import time
-from collections.abc import Sequence
+import zlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -144,8 +145,12 @@ class Game:
         self.observation: Bytes = np.zeros(OBSERVATION_SHAPE, np.uint8)
         self._push_picture()
 
-    def step(self, action: int) -> float:
-        """Take `action` for 4 frames, or FIRE where the ball has to be served; return the points won."""
+    def step(self, action: int, on_frame: Callable[[], None] | None = None) -> float:
+        """Take `action` for 4 frames, or FIRE where the ball has to be served; return the points won.
+
+        Args:
+            on_frame: called after each frame, for who watches.
+        """
         if self.over:
             raise RuntimeError("this game is over; make a new Game")
         if action not in ALL_ACTIONS:
@@ -155,6 +160,8 @@ class Game:
         for frames_left in range(FRAME_SKIP, 0, -1):
             reward += self.ale.act(self._action_set[self.action])
             self.frames += 1
+            if on_frame is not None:
+                on_frame()
             finished = self.ale.game_over()
             self.truncated = not finished and self.frames >= MAX_FRAMES
             self.over = finished or self.truncated
@@ -265,17 +272,18 @@ class BreakoutVecEnv(VecEnv):
         self._lives = np.full(num_envs, LIVES)
         self._score = np.zeros(num_envs, np.int64)
         self._steps = np.zeros(num_envs, np.int64)
+        self._games = np.zeros(num_envs, np.int64)  # begun in each slot since it was seeded
+        self._actions = np.zeros((MAX_FRAMES // FRAME_SKIP + 1, num_envs), np.uint8)  # taken in the games that are on
         self.taken: Actions = np.zeros(num_envs, np.int64)
         self.served: Mask = np.zeros(num_envs, np.bool_)
         self.life_lost: Mask = np.zeros(num_envs, np.bool_)
         self.points = np.zeros(num_envs, np.float32)
-        self._seeded = False
 
     def reset(self) -> Bytes:
         """Start a new game in every slot. Returns `(num_envs, 4, 84, 84)` uint8."""
         # Seeding reloads the cartridge (90 ms a slot): once, then the slots' streams run on.
-        self.observation, info = self._native.reset(seed=None if self._seeded else self.seeds)
-        self._seeded = True
+        self.observation, info = self._native.reset(seed=None if self._games.any() else self.seeds)
+        self._games += 1
         self._lives = info["lives"].astype(np.int64)
         self._score[:] = self._steps[:] = 0
         return self.observation
@@ -293,7 +301,9 @@ class BreakoutVecEnv(VecEnv):
         self.life_lost = (lives < self._lives) | terminated
         self._lives = lives
         self._score += points.astype(np.int64)
+        self._actions[self._steps, np.arange(self.num_envs)] = self.taken
         self._steps += 1
+        self._games += over
         infos: list[dict[str, Any]] = [{"lives": n} for n in lives.tolist()]
         for i in np.flatnonzero(over):
             infos[i] |= {
@@ -305,6 +315,52 @@ class BreakoutVecEnv(VecEnv):
         rewards = np.sign(self.points) if self.clip_rewards else self.points.copy()
         done = over | self.life_lost if self.life_loss_ends else over
         return self.observation, rewards, done, infos
+
+    def state(self) -> dict[str, Any]:
+        """Return what `restore` needs to rebuild the games as they stand: arrays and numbers."""
+        return {
+            "seeds": self.seeds.copy(),
+            "games": self._games.copy(),
+            "steps": self._steps.copy(),
+            "actions": self._actions[: self._steps.max()].copy(),
+            "score": self._score.copy(),
+            "seen": zlib.crc32(self.observation.tobytes()),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Rebuild the games of `state`, bit for bit, and all that will follow them.
+
+        The native environment can be neither copied nor saved. But a `classic` game is its seed, how many games its
+        slot began before it, and its actions: each slot is seeded, begins as many games (10 ms each), and plays the
+        last one's actions again (at the environment's usual speed), all slots side by side and ending together.
+
+        Raises:
+            ValueError: `sticky` games (each draws on from where the last one ended), or other games than were kept.
+        """
+        if self.protocol != CLASSIC:
+            raise ValueError("only classic games can be rebuilt")
+        games, steps, actions = state["games"], state["steps"], state["actions"]
+        self.seeds = state["seeds"]
+        last_begins = steps.max() - steps
+        self._native.reset(seed=self.seeds)
+        for number in range(2, games.max()):
+            self._native.reset(options={"reset_mask": games > number})
+        for t in range(steps.max() + 1):
+            if (begins := last_begins == t).any():
+                seeds = np.where(games == 1, self.seeds, -1)[begins]  # -1: draw on
+                self.observation, info = self._native.reset(seed=seeds, options={"reset_mask": begins})
+                self._lives, self._score[begins] = info["lives"].astype(np.int64), 0
+            if t < steps.max():
+                # Until its game begins a slot waits in the one before: without FIRE that cannot end in time.
+                rows = np.maximum(t - last_begins, 0)
+                self.taken = np.where(t < last_begins, NOOP, actions[rows, np.arange(self.num_envs)]).astype(np.int64)
+                self.observation, points, _, _, info = self._native.step(self.taken)
+                self._lives = info["lives"].astype(np.int64)
+                self._score += points.astype(np.int64)
+        self._games, self._steps = games.copy(), steps.copy()
+        self._actions[: len(actions)] = actions
+        if (self._score != state["score"]).any() or zlib.crc32(self.observation.tobytes()) != state["seen"]:
+            raise ValueError("the games came out differently: another version of ale-py, or a file that was changed")
 
     def close(self) -> None:
         """Stop the emulators' threads."""

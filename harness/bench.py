@@ -30,8 +30,9 @@ from agents.encoder import Encoder
 from agents.run import require_positive
 from envs.breakout import ALL_ACTIONS, CLASSIC, OBSERVATION_SHAPE, BreakoutVecEnv
 from paradigms import reinforcement
+from paradigms.reinforcement.overlap import cores, half_of_the_threads, overlapped
 from paradigms.reinforcement.ppo import BreakoutPPO, EncoderFeatures
-from paradigms.reinforcement.train import cores, half_of_the_threads, make_env, overlapped
+from paradigms.reinforcement.train import make_env
 
 YARDSTICK = 1_600.0  # samples/s of the Nature network (float32, contiguous) on the machine of the README's minutes
 BATCH = 256  # samples in a gradient step of the network alone

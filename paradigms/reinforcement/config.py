@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 from agents.encoder import Width
 from agents.files import UserError
@@ -40,6 +41,9 @@ class Config:
     """Weight of the squared error of the value, per squared clipped point."""
     gradient_norm: float = 0.5
     """Longest gradient; longer ones are scaled down."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What the network computes in: auto times both as the run begins and takes the faster. Name one to make two runs
+    comparable to the bit."""
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "games", "rollout_steps", "epochs", "learning_rate", "clip_range")

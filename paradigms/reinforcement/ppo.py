@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import copy
 import math
+from collections import deque
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.utils import explained_variance
@@ -18,11 +21,13 @@ from torch import Tensor
 
 from agents.agent import Agent
 from agents.encoder import Encoder, Width, fastest_precision
-from agents.files import Tree
+from agents.files import Tree, UserError
 from agents.heads import ActionHead
+from envs.breakout import BreakoutVecEnv
 from paradigms.reinforcement.config import Config
 from paradigms.reinforcement.rollout import Rollout, half_mirrored, ppo_loss
 
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 RECENT_GAMES = 30  # the logged score is the mean over the last so many training games
 
 
@@ -37,10 +42,12 @@ class BreakoutPPO(PPO):
 
     Attributes:
         health: figures of the last update: loss, entropy, value_loss, kl, clipped, explained_variance.
+        gathering: the moment at which the gathering of the next rollout began, in its twin.
     """
 
     policy: EncoderPolicy
     rollout_buffer: Rollout
+    _callback: BaseCallback  # of a twin; SB3 wants one
 
     def __init__(
         self, env: VecEnv, config: Config, generator: np.random.Generator, device: torch.device | str = "cpu"
@@ -59,7 +66,6 @@ class BreakoutPPO(PPO):
             vf_coef=config.value_weight,
             max_grad_norm=config.gradient_norm,
             rollout_buffer_class=Rollout,
-            stats_window_size=RECENT_GAMES,
             policy_kwargs={
                 "features_extractor_class": EncoderFeatures,
                 "features_extractor_kwargs": {"width": config.encoder},
@@ -70,9 +76,14 @@ class BreakoutPPO(PPO):
             device=device,
         )
         _order_weights(self.policy, torch.channels_last)  # only now: SB3's orthogonal initialisation fails on it
-        self.policy.precision = fastest_precision(self.policy.encoder, self.device, config.minibatch)
+        self.policy.precision = PRECISIONS.get(config.precision) or fastest_precision(
+            self.policy.encoder, self.device, config.minibatch
+        )
+        self.set_logger(Logger(None, []))  # `health` says what SB3 would
         self.config, self.generator = config, generator
         self.health: dict[str, float] = {}
+        self.gathering: Tree | None = None
+        self.ep_info_buffer, self.ep_success_buffer = deque(maxlen=RECENT_GAMES), deque(maxlen=RECENT_GAMES)
 
     def train(self) -> None:
         """Make `n_epochs` passes over the rollout buffer; leave the figures in `health`."""
@@ -103,6 +114,54 @@ class BreakoutPPO(PPO):
         scores = [game["r"] for game in self.ep_info_buffer or ()]
         return float(np.mean(scores)) if scores else math.nan
 
+    def twin(self) -> BreakoutPPO:
+        """Return a copy to act with: same games, own policy and rollout buffer. It starts at `gathering`, if set."""
+        twin = copy.copy(self)
+        twin.policy, twin.rollout_buffer = copy.deepcopy(self.policy), copy.deepcopy(self.rollout_buffer)
+        if self.gathering is not None:
+            twin.return_to(self.gathering)
+        _, twin._callback = twin._setup_learn(0, None, reset_num_timesteps=False)  # resets games that are not on yet
+        return twin
+
+    def gather(self) -> None:
+        """Fill the rollout buffer."""
+        assert self.env is not None
+        self.collect_rollouts(self.env, self._callback, self.rollout_buffer, self.n_steps)
+
+    def moment(self) -> Tree:
+        """Return all that decides the rollout to be gathered next: policy, random state, games."""
+        return {
+            "policy": {name: weight.clone() for name, weight in self.policy.state_dict().items()},
+            "torch": torch.get_rng_state(),
+            "games": self.games.state(),
+            "starts": self._last_episode_starts,
+            "scores": list(self.ep_info_buffer or ()),
+        }
+
+    def return_to(self, moment: Tree) -> None:
+        """Go back to a moment, to gather the same rollout again.
+
+        Raises:
+            UserError: the games cannot be rebuilt.
+        """
+        self.policy.load_state_dict(moment["policy"])
+        torch.set_rng_state(moment["torch"])
+        try:
+            self.games.restore(moment["games"])
+        except ValueError as error:
+            raise UserError(
+                f"the games of this checkpoint cannot be rebuilt ({error}); train anew elsewhere"
+            ) from error
+        self._last_obs, self._last_episode_starts = self.games.observation, moment["starts"]
+        assert self.ep_info_buffer is not None
+        self.ep_info_buffer.extend(moment["scores"])
+
+    @property
+    def games(self) -> BreakoutVecEnv:
+        """What it learns in."""
+        assert isinstance(self.env, BreakoutVecEnv)
+        return self.env
+
     def state(self, update: int) -> Tree:
         """Return what `restore` needs to go on after `update` updates."""
         return {
@@ -110,22 +169,26 @@ class BreakoutPPO(PPO):
             "bfloat16": self.policy.precision is torch.bfloat16,
             "policy": self.policy.state_dict(),
             "optimizer": self.policy.optimizer.state_dict(),
-            "torch": torch.get_rng_state(),
             "minibatches": self.generator.bit_generator.state,
+            "gathering": self.gathering,
         }
 
     def restore(self, state: Tree) -> None:
-        """Take back weights, precision, optimiser and random states."""
+        """Take back weights, precision, optimiser, random states, and the moment from which the twin is to start."""
         self.policy.precision = torch.bfloat16 if state["bfloat16"] else torch.float32
         self.policy.load_state_dict(state["policy"])
         self.policy.optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["torch"])
+        for weight, moments in self.policy.optimizer.state.items():
+            for name in ("exp_avg", "exp_avg_sq"):  # the fused Adam takes them to lie in memory as the weights do
+                moments[name] = torch.empty_like(weight).copy_(moments[name])
         self.generator.bit_generator.state = state["minibatches"]
+        self.gathering = state["gathering"]
 
     def agent(self, facts: dict[str, Any]) -> Agent:
         """Return the policy as an agent with the same logits; the value is left behind."""
         encoder = copy.deepcopy(self.policy.encoder)
-        head = ActionHead(encoder.features_dim)
+        with torch.random.fork_rng(devices=()):  # new layers draw their first weights from what acting draws from
+            head = ActionHead(encoder.features_dim)
         head.linear.load_state_dict(self.policy.action_net.state_dict())
         return Agent(encoder, head, "reinforcement", facts, self.device)
 

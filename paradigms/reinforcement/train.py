@@ -3,7 +3,7 @@
 Proximal policy optimisation (PPO; Schulman et al. 2017, arXiv:1707.06347) as stable-baselines3 has it: its policy, its
 way of collecting rollouts, its advantage estimation (GAE; Schulman et al. 2016) and its schedules, on the shared
 encoder and the native vector environment. `ppo.py` holds the network and the update, `rollout.py` the steps it
-learns from and the loss.
+learns from and the loss, `overlap.py` how acting and updating go on at once.
 
 What differs from the published Atari recipe (8 games x 128 steps, 4 epochs, minibatch 256, Adam 2.5e-4, gamma 0.99,
 clip 0.1, 10M steps), and why:
@@ -21,17 +21,15 @@ clip 0.1, 10M steps), and why:
 6. Larger steps for a budget of minutes: 3 epochs, Adam 7e-4, clip 0.2; gamma 0.98 in the quick profile. The learning
    rate falls linearly to zero over the budget, as published.
 
-Resuming goes on from the last completed update with its weights, optimiser and random states, but with new games.
+Resuming is exact on a CPU: weights, optimiser, random states and games come back, the rollout that was on its way is
+gathered again, and the agent has the bits that it would have had (given the same number of cores, and the same
+`--precision`). On a GPU the same comes back, but its arithmetic does not repeat itself to the last bit.
 """
 
 from __future__ import annotations
 
-import copy
 import math
-import os
-from collections.abc import Generator, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import asdict
 from functools import partial
 
@@ -43,6 +41,7 @@ from agents.files import UserError
 from agents.run import Run
 from envs.breakout import CLASSIC, FRAME_SKIP, LEARNT_ACTIONS, BreakoutVecEnv
 from paradigms.reinforcement.config import Config
+from paradigms.reinforcement.overlap import cores, half_of_the_threads, overlapped
 from paradigms.reinforcement.ppo import BreakoutPPO
 
 
@@ -56,7 +55,7 @@ def train(config: Config, run: Run) -> Agent:
     torch.manual_seed(int(run.stream("weights and actions").generate_state(1)[0]))  # SB3 draws from torch's own
     state = run.restore()
     done = 0 if state is None else int(state["update"])
-    with closing(make_env(config, run.stream(f"games from update {done}"))) as env, half_of_the_threads():
+    with closing(make_env(config, run.stream("games"))) as env, half_of_the_threads():
         learner = BreakoutPPO(env, config, np.random.default_rng(run.stream("minibatches")), run.device)
         if state is not None:
             learner.restore(state)
@@ -88,47 +87,3 @@ def count(run: Run, config: Config) -> None:
     run.ledger.rewards_read += config.rollout
     run.ledger.gradient_steps += config.epochs * math.ceil(config.rollout / config.minibatch)
     run.ledger.samples += config.epochs * config.rollout
-
-
-def overlapped(learner: BreakoutPPO, done: int, total: int) -> Generator[int]:
-    """Update `learner` while a copy of it gathers the next rollout; yield the number of updates made so far.
-
-    At every yield both are at rest. In between they share nothing, so a run repeats itself exactly.
-    """
-    _, callback = learner._setup_learn(total, None)
-    env = learner.get_env()
-    assert env is not None
-    actor = copy.copy(learner)
-    actor.policy = copy.deepcopy(learner.policy)
-    actor.rollout_buffer = copy.deepcopy(learner.rollout_buffer)
-    with ThreadPoolExecutor(1) as pool:
-
-        def gather() -> Future[bool]:
-            actor.policy.load_state_dict(learner.policy.state_dict())
-            return pool.submit(actor.collect_rollouts, env, callback, actor.rollout_buffer, actor.n_steps)
-
-        gather().result()
-        for update in range(done, total):
-            learner.rollout_buffer, actor.rollout_buffer = actor.rollout_buffer, learner.rollout_buffer
-            rollout = gather() if update + 1 < total else None
-            learner._update_current_progress_remaining(update, total)
-            learner.train()
-            if rollout:
-                rollout.result()
-            yield update + 1
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-@contextmanager
-def half_of_the_threads() -> Iterator[None]:
-    """Let each of two Python threads compute on half of the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, cores() // 2))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

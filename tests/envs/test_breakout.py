@@ -135,3 +135,40 @@ def test_a_paddle_that_never_rests_is_served_all_the_same(dance: tuple[int, ...]
     while not game.over and game.steps < 1000:
         game.step(dance[game.steps % len(dance)])
     assert game.over
+
+
+def test_games_that_cannot_be_copied_are_rebuilt_and_go_on_as_they_would_have() -> None:
+    env = BreakoutVecEnv(3, 3, CLASSIC, actions=LEARNT_ACTIONS)
+    env.reset()
+    actions = np.random.default_rng(5).integers(3, size=(800, 3))
+    actions[:, 0] = 0  # whoever stands still loses sooner, so the slots come to differ
+    for row in actions[:500]:
+        env.step(row)
+    state = env.state()
+    assert len(set(state["games"])) > 1
+    again = BreakoutVecEnv(3, 999, CLASSIC, actions=LEARNT_ACTIONS)
+    again.restore(state)
+    ended = 0
+    for row in actions[500:]:  # over the ends of games, and what is drawn for the next ones
+        observation, rewards, dones, infos = env.step(row)
+        observation_again, rewards_again, dones_again, infos_again = again.step(row)
+        assert (observation == observation_again).all()
+        assert (rewards == rewards_again).all()
+        assert (dones == dones_again).all()
+        assert (env.life_lost == again.life_lost).all()
+        scores = [[info["episode"]["r"] for info in both if "episode" in info] for both in (infos, infos_again)]
+        assert scores[0] == scores[1]
+        ended += dones.sum()
+    assert ended >= 2
+    with pytest.raises(ValueError, match="differently"):
+        again.restore(state | {"actions": state["actions"][::-1].copy()})
+    for each in (env, again):
+        each.close()
+
+
+def test_what_cannot_be_rebuilt_is_refused() -> None:
+    env = BreakoutVecEnv(1, 3, PROTOCOLS["sticky"])
+    env.reset()
+    with pytest.raises(ValueError, match="classic"):
+        env.restore(env.state())
+    env.close()

@@ -20,13 +20,14 @@ from agents.agent import load_agent
 from agents.encoder import mirror
 from agents.files import UserError
 from agents.run import Interrupted, Run
-from envs.breakout import LEARNT_ACTIONS, BreakoutVecEnv
+from envs.breakout import LEARNT_ACTIONS
 from paradigms.reinforcement import Config, train
+from paradigms.reinforcement.overlap import overlapped
 from paradigms.reinforcement.ppo import BreakoutPPO
 from paradigms.reinforcement.rollout import Batch, half_mirrored, ppo_loss
-from paradigms.reinforcement.train import make_env, overlapped
+from paradigms.reinforcement.train import make_env
 
-TINY = Config(steps=6 * 64, games=4, rollout_steps=16, minibatch=32, epochs=2)
+TINY = Config(steps=6 * 64, games=4, rollout_steps=16, minibatch=32, epochs=2, precision="float32")
 NOOP, RIGHT, LEFT = range(3)  # places in LEARNT_ACTIONS
 
 
@@ -94,23 +95,18 @@ def test_half_of_a_batch_is_mirrored_with_right_and_left_exchanged() -> None:
 
 def make_learner(seed: int = 0, config: Config = TINY) -> BreakoutPPO:
     torch.manual_seed(seed)
-    learner = BreakoutPPO(make_env(config, seed), config, np.random.default_rng(seed))
-    learner.policy.precision = torch.float32  # what is fastest may differ from one call to the next
-    return learner
+    return BreakoutPPO(make_env(config, seed), config, np.random.default_rng(seed))
 
 
 def test_the_rollout_holds_what_stable_baselines3_would_hold() -> None:
     learner = make_learner(config=replace(TINY, rollout_steps=32))
     assert isinstance(learner, PPO)
-    _, callback = learner._setup_learn(64)
-    env = learner.get_env()
-    assert env is not None
-    learner.collect_rollouts(env, callback, learner.rollout_buffer, learner.n_steps)
-    batch = learner.rollout_buffer.batch(torch.device("cpu"))
-    buffer = learner.rollout_buffer
+    actor = learner.twin()
+    actor.gather()
+    buffer, env = actor.rollout_buffer, actor.games
+    batch = buffer.batch(torch.device("cpu"))
     assert torch.equal(batch.observations, torch.from_numpy(buffer.observations.reshape(-1, 4, 84, 84)))
     assert torch.equal(batch.returns, torch.from_numpy(buffer.returns.ravel()))
-    assert isinstance(env, BreakoutVecEnv)
     chosen = batch.chosen.reshape(-1, env.num_envs)
     assert chosen[-1].tolist() == (~env.served).tolist()
     assert not chosen.all(), "a life was lost within 32 steps, so a ball had to be served"
@@ -155,7 +151,6 @@ def test_a_run_is_interrupted_resumed_and_leaves_an_agent_that_plays_like_the_po
     loaded = load_agent(tmp_path / "agent.safetensors")
     observation = torch.randint(0, 256, (8, 4, 84, 84), dtype=torch.uint8)
     policy = learners[0].policy
-    policy.precision = torch.float32
     with torch.no_grad():
         ours, _ = policy.logits_and_values(observation)
         assert torch.equal(loaded.head(loaded.encoder(observation).features), ours)

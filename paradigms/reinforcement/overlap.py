@@ -1,0 +1,53 @@
+"""Acting and updating at once, so that it can be stopped and repeated to the bit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+
+import torch
+
+from paradigms.reinforcement.ppo import BreakoutPPO
+
+
+def overlapped(learner: BreakoutPPO, done: int, total: int) -> Generator[int]:
+    """Update `learner` while its twin gathers the next rollout; yield the number of updates made so far.
+
+    At every yield both are at rest. In between they share nothing, so a run repeats itself exactly. A learner that was
+    restored goes on from update `done`; its twin first gathers again the rollout that was there.
+    """
+    actor = learner.twin()
+    with ThreadPoolExecutor(1) as pool:
+
+        def gather() -> Future[None]:
+            learner.gathering = actor.moment()
+            return pool.submit(actor.gather)
+
+        gather().result()
+        for update in range(done, total):
+            learner.rollout_buffer, actor.rollout_buffer = actor.rollout_buffer, learner.rollout_buffer
+            actor.policy.load_state_dict(learner.policy.state_dict())
+            rollout = gather() if update + 1 < total else None
+            learner._update_current_progress_remaining(update, total)
+            learner.train()
+            if rollout:
+                rollout.result()
+            yield update + 1
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def half_of_the_threads() -> Iterator[None]:
+    """Let each of two Python threads compute on half of the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, cores() // 2))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
