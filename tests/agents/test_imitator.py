@@ -9,8 +9,21 @@ import torch
 from agents.agent import Agent
 from agents.demonstrator import Demonstrator
 from agents.encoder import Encoder, mirror
-from agents.imitator import AIM_STEPS, PATIENCE, ImitatorHead, Plays, aim_after, controller_costs, mirrored_logits
+from agents.heads import MIRRORED_ORDER
+from agents.imitator import (
+    AIM_STEPS,
+    MIDDLE,
+    PATIENCE,
+    REACH,
+    ImitatorHead,
+    Plays,
+    aim_after,
+    controller_costs,
+    mirrored_logits,
+    mirrored_reading,
+)
 from envs.breakout import CLASSIC, Game
+from paradigms.supervised.gather import Field
 from paradigms.supervised.labelled import reading_targets
 
 
@@ -70,6 +83,21 @@ def test_with_a_perfect_reading_the_controller_does_what_the_demonstrator_does()
             game.step(int([0, 2, 3][action] if generator.random() > 0.2 else generator.integers(4)))
     assert len(same) > 200
     assert np.mean(same) > 0.95
+
+
+def test_the_mirror_holds_but_for_the_dead_zone_behind_the_right_wall() -> None:
+    """The paddle can be drawn to 194 px on the right and 4 px on the left, so near that wall a mirror would lie."""
+    states, _, _ = Field(4, np.random.SeedSequence(3)).gather(None, 1_500)
+    reading = torch.from_numpy(states.reading).double()
+    centre = np.zeros(len(reading), np.int64)
+    plain = controller_costs(reading.numpy(), centre)
+    mirrored = controller_costs(mirrored_reading(reading).numpy(), centre)[:, MIRRORED_ORDER]
+    regret = np.take_along_axis(plain, mirrored.argmin(axis=1)[:, None], axis=1)[:, 0] - plain.min(axis=1)
+    target = states.reading[:, 2] * REACH + MIDDLE
+    inside = target < 130
+    assert inside.mean() > 0.8
+    assert (regret[inside] < 2).mean() > 0.98, "a label's image is as good as the label, to two pixels of landing"
+    assert regret[~inside].mean() > 3 * regret[inside].mean(), "but not there"
 
 
 def test_dry_steps_are_counted_by_the_score_in_the_picture() -> None:
