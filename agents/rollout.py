@@ -45,7 +45,7 @@ def play(
     policy = make_policy(games)
     taken = [bytearray() for _ in games]
     state, start = None, np.ones(len(games), np.bool_)
-    while not all(game.over for game in games) and (max_steps is None or games[0].steps < max_steps):
+    while not all(game.over for game in games) and (max_steps is None or max(game.steps for game in games) < max_steps):
         observation = np.stack([game.observation for game in games])
         actions, state = policy.predict(observation, state, start, deterministic)
         start[:] = False

@@ -21,6 +21,7 @@ from agents.run import Ledger
 from envs.breakout import CLASSIC, STICKY, Protocol
 from evaluation import plots
 from evaluation.label_curve import by_method, read_label_curve
+from evaluation.probed import SIGHT_COLUMNS, VARIABLES, readout_rows, side_by_side, sight_row
 from evaluation.reading import listed, mean_ledger, points, reading
 from evaluation.record import Evaluation
 from evaluation.replay import Film
@@ -54,6 +55,15 @@ class Picture:
 
     caption: str
     svg: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A plain table of the page."""
+
+    caption: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
@@ -126,6 +136,7 @@ def render(folder: Path, runs: Sequence[RunResult], videos: Sequence[Video], tem
         sections=[section for protocol in PROTOCOLS if (section := _score_section(runs, protocol)) is not None],
         curves=_curves(runs),
         label_curve=_label_curve(folder),
+        probes=_probes(runs),
         ledger_columns=tuple(LEDGER_COLUMNS.values()),
         ledger=_ledger_rows(runs),
         videos=videos,
@@ -275,6 +286,17 @@ def _label_curve(folder: Path) -> Picture | None:
         ("labels by", "labels", "mean", "95% interval", "training seeds", "wall minutes"),
         rows,
     )
+
+
+def _probes(runs: Sequence[RunResult]) -> list[Table]:
+    """What can be read from the features, and where planners' own keypoints are."""
+    probed = [(f"{run.label}, seed {run.seed}", run.probe) for run in runs if run.probe is not None]
+    if not probed:
+        return []
+    features = Table("Read from the features", ("features of", *VARIABLES), tuple(readout_rows(side_by_side(probed))))
+    sights = tuple(sight_row(name, probe.keypoints) for name, probe in probed if probe.keypoints is not None)
+    keypoints = Table("The planner's own keypoints", ("keypoints of", *SIGHT_COLUMNS), sights)
+    return [features, keypoints] if sights else [features]
 
 
 def _ledger_rows(runs: Sequence[RunResult]) -> list[Row]:

@@ -8,7 +8,7 @@ import io
 import re
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -16,13 +16,15 @@ import torch
 import tyro
 from rich.console import Console
 
-from agents.files import UserError
+from agents.files import UserError, write_json
 from agents.run import Interrupted
 from evaluation.evaluate import evaluate
+from evaluation.probe import probe
+from evaluation.probed import write_probe
 from evaluation.replay import film, take_from
 from evaluation.report import write_report, write_table
 from harness import bench
-from harness.compare import compare, film_all, judge_all, score_table, train
+from harness.compare import compare, film_all, judge_all, probe_tables, score_table, train
 from harness.curve import COUNTS, label_curve
 from harness.profiles import PARADIGMS, Arm, profile_named
 from paradigms import reinforcement, supervised, unsupervised
@@ -100,6 +102,24 @@ class Judging:
 
 
 @dataclass(frozen=True)
+class Probing:
+    """Read ball, paddle and bricks from agents' frozen features, beside controls, held against RAM."""
+
+    agents: tyro.conf.Positional[tuple[str, ...]]
+    """Agent files."""
+    games: int = 24
+    """Games of mixed play to probe on; a third is held out for the test."""
+    steps: int = 1_200
+    """The longest of those games, in agent steps."""
+    seed: int = 77
+    """Decides those games; they are never the judge's."""
+    device: str = "auto"
+    """Where networks compute: auto, cpu or cuda."""
+    json: Path | None = None
+    """Write what was found into this file, as a list, and not as probe.json beside each agent file."""
+
+
+@dataclass(frozen=True)
 class Filming:
     """Film the middle one of an agent's games; several agents side by side."""
 
@@ -149,6 +169,21 @@ def evaluate_command(words: Sequence[str]) -> None:
     device = _device(a.device).type
     found = evaluate(a.agent, a.protocol, a.games, a.seed, not a.sampled, a.workers, device, a.json)
     Console().print(score_table([found]))
+
+
+def probe_command(words: Sequence[str]) -> None:
+    """see what can be read from agents' features"""
+    a = _parse(Probing, "probe", words)
+    if not a.agents:
+        raise UserError("probe needs at least one agent file")
+    found = probe(a.agents, _seed(a.seed), a.games, a.steps, _device(a.device).type)
+    for agent, one in zip(a.agents, found, strict=True):
+        if a.json is None:
+            write_probe(Path(agent).with_name("probe.json"), one)
+    if a.json is not None:
+        write_json(a.json, [asdict(one) for one in found])
+    for table in probe_tables(found):
+        Console().print(table)
 
 
 def replay_command(words: Sequence[str]) -> None:
@@ -215,6 +250,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "compare": compare_command,
     "train": train_command,
     "evaluate": evaluate_command,
+    "probe": probe_command,
     "replay": replay_command,
     "report": report_command,
     "judge": judge_command,

@@ -1,4 +1,4 @@
-"""The comparison: train, judge, film, report.
+"""The comparison: train, judge, probe, film, report.
 
 Each stage skips what is done, so a second call goes on where one stopped. The stages speak through the run folders on
 disk and through nothing else.
@@ -19,7 +19,18 @@ from agents.agent import Agent
 from agents.files import UserError
 from agents.run import Run
 from envs.breakout import PROTOCOLS
-from evaluation.evaluate import evaluate
+from evaluation.evaluate import evaluate, fingerprint_of
+from evaluation.probe import probe
+from evaluation.probed import (
+    SIGHT_COLUMNS,
+    VARIABLES,
+    Probe,
+    read_probe,
+    readout_rows,
+    side_by_side,
+    sight_row,
+    write_probe,
+)
 from evaluation.reading import points
 from evaluation.record import Evaluation
 from evaluation.replay import film, take_from
@@ -84,6 +95,20 @@ def judge_all(profile: Profile, root: Path, seeds: Sequence[int], device: torch.
     return [judge(folder, agent, protocol) for folder, agent in players for protocol in PROTOCOLS]
 
 
+def probe_all(profile: Profile, root: Path, seeds: Sequence[int], device: torch.device) -> None:
+    """Probe every trained agent that was not, all on the same frames."""
+    trained = [Path(agent) for agent in folders(profile, root, seeds).values() if agent not in CONTROLS]
+    todo = [agent for agent in trained if not _probed(agent)]
+    if todo:
+        for agent, found in zip(todo, probe(todo, steps=profile.probe_steps, device=device.type), strict=True):
+            write_probe(agent.with_name("probe.json"), found)
+
+
+def _probed(agent: Path) -> bool:
+    path = agent.with_name("probe.json")
+    return path.exists() and read_probe(path).fingerprint == fingerprint_of(agent)
+
+
 def film_all(profile: Profile, root: Path, seeds: Sequence[int]) -> None:
     """Film every judged agent, and the first seed's all side by side."""
     takes = []
@@ -109,6 +134,7 @@ def compare(profile: Profile, root: Path, seeds: Sequence[int], device: torch.de
     """Run all stages; return the report's page."""
     train_all(profile, root, seeds, device)
     evaluations = judge_all(profile, root, seeds, device)
+    probe_all(profile, root, seeds, device)
     film_all(profile, root, seeds)
     page = write_report(root)
     Console().print(score_table(evaluations))
@@ -132,6 +158,24 @@ def score_table(evaluations: Sequence[Evaluation]) -> Table:
             str(len(e.games)),
             str(e.summary.distinct_games),
         )
+    return table
+
+
+def probe_tables(probes: Sequence[Probe]) -> list[Table]:
+    """Return what was probed as a terminal shows it."""
+    named = [(_short(one.agent), one) for one in probes]
+    caption = "Median error in screen pixels (bricks: number) of a linear map / a small network, and R2"
+    seen = _table(caption, ("features of", *VARIABLES), readout_rows(side_by_side(named)))
+    rows = [sight_row(name, one.keypoints) for name, one in named if one.keypoints is not None]
+    return [seen, _table("The planner's own keypoints", ("keypoints of", *SIGHT_COLUMNS), rows)] if rows else [seen]
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left")
+    for row in rows:
+        table.add_row(*row)
     return table
 
 

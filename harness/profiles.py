@@ -21,6 +21,8 @@ class Profile:
     """Games per protocol for the demonstrator, whose games are the longest."""
     film_seconds: float = 180.0
     """The longest film, in seconds."""
+    probe_steps: int = 1_200
+    """Agent steps of the longest game that agents' features are probed on."""
 
     def arms(self) -> dict[str, Arm]:
         """Return everything that is trained, by the name of its run folder: the three paradigms and one control."""
@@ -57,6 +59,7 @@ SMOKE = Profile(
     games=5,
     demonstrator_games=1,
     film_seconds=20.0,
+    probe_steps=120,
 )
 QUICK = Profile(supervised.Config(), unsupervised.Config(), reinforcement.Config())
 STANDARD = Profile(

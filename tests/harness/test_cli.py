@@ -51,6 +51,8 @@ def refuse(capsys: pytest.CaptureFixture[str]) -> Refuse:
         (["evaluate", "nowhere.safetensors"], "nowhere.safetensors"),
         (["evaluate", "random", "--device", "abacus"], "abacus"),
         (["replay"], "agent"),
+        (["probe"], "agent"),
+        (["probe", "nowhere.safetensors"], "nowhere.safetensors"),
         (["replay", "random", "--out", "film.gif"], "film.gif"),
         (["report", "no/such/runs"], "no/such/runs"),
     ],
