@@ -55,7 +55,7 @@ SMOKE = Profile(
     unsupervised.Config(
         games=8, round_steps=2_400, rounds=1, keypoint_steps=40, refresh_steps=20, feature_steps=20, self_cells=100
     ),
-    reinforcement.Config(steps=2_048, games=8, rollout_steps=32, minibatch=128),
+    reinforcement.Config(steps=2_048, games=8, rollout_steps=32, minibatch=128, validations=1, validation_games=2),
     games=5,
     demonstrator_games=1,
     film_seconds=20.0,
@@ -65,7 +65,7 @@ QUICK = Profile(supervised.Config(), unsupervised.Config(), reinforcement.Config
 STANDARD = Profile(
     supervised.Config(rounds=60, samples=330_000, decay=0.4, validated_rounds=8, validation_games=24),
     unsupervised.Config(rounds=20, self_cells=2_000),
-    reinforcement.Config(steps=8_000_000, games=32, minibatch=512, gamma=0.99),
+    reinforcement.Config(steps=8_000_000, games=32, minibatch=512, gamma=0.99, validations=12, validation_games=24),
 )
 FULL = Profile(
     supervised.Config(encoder="nature", rounds=40, samples=1_000_000, validation_games=24),
@@ -79,6 +79,8 @@ FULL = Profile(
         learning_rate=5e-4,
         gamma=0.99,
         clip_range=0.1,
+        validations=8,
+        validation_games=16,
     ),
 )
 

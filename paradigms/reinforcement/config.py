@@ -41,13 +41,17 @@ class Config:
     """Weight of the squared error of the value, per squared clipped point."""
     gradient_norm: float = 0.5
     """Longest gradient; longer ones are scaled down."""
+    validations: int = 5
+    """How often the agent plays validation games, evenly spread over the run; the best one is kept (times)."""
+    validation_games: int = 12
+    """Sticky games that it plays each time, greedily (games)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """What the network computes in: auto times both as the run begins and takes the faster. Name one to make two runs
     comparable to the bit."""
 
     def __post_init__(self) -> None:
         require_positive(self, "steps", "games", "rollout_steps", "epochs", "learning_rate", "clip_range")
-        require_positive(self, "gradient_norm", "gamma", "gae_lambda")
+        require_positive(self, "gradient_norm", "gamma", "gae_lambda", "validations", "validation_games")
         for name in ("gamma", "gae_lambda"):
             if getattr(self, name) > 1:
                 raise UserError(f"--{name.replace('_', '-')} must not exceed 1, got {getattr(self, name)}")

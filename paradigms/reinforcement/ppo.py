@@ -21,7 +21,7 @@ from torch import Tensor
 
 from agents.agent import Agent
 from agents.encoder import Encoder, Width, fastest_precision
-from agents.files import Tree, UserError
+from agents.files import Tree
 from agents.heads import ActionHead
 from envs.breakout import BreakoutVecEnv
 from paradigms.reinforcement.config import Config
@@ -115,11 +115,11 @@ class BreakoutPPO(PPO):
         return float(np.mean(scores)) if scores else math.nan
 
     def twin(self) -> BreakoutPPO:
-        """Return a copy to act with: same games, own policy and rollout buffer. It starts at `gathering`, if set."""
+        """Return a copy to act with: same games, own rollout buffer, own policy (that of `gathering`, if set)."""
         twin = copy.copy(self)
         twin.policy, twin.rollout_buffer = copy.deepcopy(self.policy), copy.deepcopy(self.rollout_buffer)
         if self.gathering is not None:
-            twin.return_to(self.gathering)
+            twin.policy.load_state_dict(self.gathering["policy"])
         _, twin._callback = twin._setup_learn(0, None, reset_num_timesteps=False)  # resets games that are not on yet
         return twin
 
@@ -138,34 +138,15 @@ class BreakoutPPO(PPO):
             "scores": list(self.ep_info_buffer or ()),
         }
 
-    def return_to(self, moment: Tree) -> None:
-        """Go back to a moment, to gather the same rollout again.
-
-        Raises:
-            UserError: the games cannot be rebuilt.
-        """
-        self.policy.load_state_dict(moment["policy"])
-        torch.set_rng_state(moment["torch"])
-        try:
-            self.games.restore(moment["games"])
-        except ValueError as error:
-            raise UserError(
-                f"the games of this checkpoint cannot be rebuilt ({error}); train anew elsewhere"
-            ) from error
-        self._last_obs, self._last_episode_starts = self.games.observation, moment["starts"]
-        assert self.ep_info_buffer is not None
-        self.ep_info_buffer.extend(moment["scores"])
-
     @property
     def games(self) -> BreakoutVecEnv:
         """What it learns in."""
         assert isinstance(self.env, BreakoutVecEnv)
         return self.env
 
-    def state(self, update: int) -> Tree:
-        """Return what `restore` needs to go on after `update` updates."""
+    def state(self) -> Tree:
+        """Return what `restore` needs."""
         return {
-            "update": update,
             "bfloat16": self.policy.precision is torch.bfloat16,
             "policy": self.policy.state_dict(),
             "optimizer": self.policy.optimizer.state_dict(),
@@ -174,7 +155,11 @@ class BreakoutPPO(PPO):
         }
 
     def restore(self, state: Tree) -> None:
-        """Take back weights, precision, optimiser, random states, and the moment from which the twin is to start."""
+        """Go back to what `state` returned: weights, precision, optimiser, random states, games.
+
+        Raises:
+            KeyError, RuntimeError, TypeError, ValueError: it is another network's, or the games cannot be rebuilt.
+        """
         self.policy.precision = torch.bfloat16 if state["bfloat16"] else torch.float32
         self.policy.load_state_dict(state["policy"])
         self.policy.optimizer.load_state_dict(state["optimizer"])
@@ -182,15 +167,19 @@ class BreakoutPPO(PPO):
             for name in ("exp_avg", "exp_avg_sq"):  # the fused Adam takes them to lie in memory as the weights do
                 moments[name] = torch.empty_like(weight).copy_(moments[name])
         self.generator.bit_generator.state = state["minibatches"]
-        self.gathering = state["gathering"]
+        self.gathering = began = state["gathering"]
+        self.games.restore(began["games"])
+        self._last_obs, self._last_episode_starts = self.games.observation, began["starts"]
+        self.ep_info_buffer = deque(began["scores"], RECENT_GAMES)
+        torch.set_rng_state(began["torch"])
 
-    def agent(self, facts: dict[str, Any]) -> Agent:
+    def agent(self) -> Agent:
         """Return the policy as an agent with the same logits; the value is left behind."""
         encoder = copy.deepcopy(self.policy.encoder)
         with torch.random.fork_rng(devices=()):  # new layers draw their first weights from what acting draws from
             head = ActionHead(encoder.features_dim)
         head.linear.load_state_dict(self.policy.action_net.state_dict())
-        return Agent(encoder, head, "reinforcement", facts, self.device)
+        return Agent(encoder, head, "reinforcement", device=self.device)
 
 
 class EncoderFeatures(BaseFeaturesExtractor):

@@ -20,6 +20,7 @@ clip 0.1, 10M steps), and why:
 5. The bytes of a rollout become a tensor once, channels last, and the network runs under bfloat16 where that is faster.
 6. Larger steps for a budget of minutes: 3 epochs, Adam 7e-4, clip 0.2; gamma 0.98 in the quick profile. The learning
    rate falls linearly to zero over the budget, as published.
+7. The agent is not the last one but the one that did best in validation (`validation.py`).
 
 Resuming is exact on a CPU: weights, optimiser, random states and games come back, the rollout that was on its way is
 gathered again, and the agent has the bits that it would have had (given the same number of cores, and the same
@@ -30,36 +31,33 @@ from __future__ import annotations
 
 import math
 from contextlib import closing
-from dataclasses import asdict
 from functools import partial
 
 import numpy as np
 import torch
 
 from agents.agent import Agent
-from agents.files import UserError
+from agents.files import Tree, UserError
 from agents.run import Run
 from envs.breakout import CLASSIC, FRAME_SKIP, LEARNT_ACTIONS, BreakoutVecEnv
 from paradigms.reinforcement.config import Config
 from paradigms.reinforcement.overlap import cores, half_of_the_threads, overlapped
 from paradigms.reinforcement.ppo import BreakoutPPO
+from paradigms.reinforcement.validation import Validation
 
 
 def train(config: Config, run: Run) -> Agent:
-    """Learn to play from the score.
+    """Learn to play from the score; return the agent that did best in validation.
 
     Raises:
-        UserError: the loss is no longer a number; the checkpoint before it stays.
+        UserError: the loss is no longer a number (the checkpoint before it stays), or the checkpoint is not this run's.
         Interrupted: Ctrl-C, after a checkpoint.
     """
     torch.manual_seed(int(run.stream("weights and actions").generate_state(1)[0]))  # SB3 draws from torch's own
-    state = run.restore()
-    done = 0 if state is None else int(state["update"])
     with closing(make_env(config, run.stream("games"))) as env, half_of_the_threads():
         learner = BreakoutPPO(env, config, np.random.default_rng(run.stream("minibatches")), run.device)
-        if state is not None:
-            learner.restore(state)
-        for update in overlapped(learner, done, config.updates):
+        validation = Validation(config, run)
+        for update in overlapped(learner, resumed(learner, validation, run), config.updates):
             count(run, config)
             if not math.isfinite(learner.health["loss"]):
                 raise UserError(
@@ -69,8 +67,37 @@ def train(config: Config, run: Run) -> Agent:
             score = learner.score
             if update % max(1, config.updates // 200) == 0 or update == config.updates:
                 run.log(**learner.health, **({} if math.isnan(score) else {"score": score}))
-            run.tick(update, config.updates, f"score {score:.1f}", partial(learner.state, update))
-        return learner.agent({"config": asdict(config), "ledger": asdict(run.ledger), "seed": run.seed})
+            if validation.due(update):
+                validation.judge(learner.agent())
+            run.tick(update, config.updates, f"score {score:.1f}", partial(state, learner, validation, update))
+    assert validation.best is not None, "the last update is validated"
+    return validation.best
+
+
+def state(learner: BreakoutPPO, validation: Validation, update: int) -> Tree:
+    """Return all that it takes to go on after so many updates."""
+    return {"update": update, "validation": validation.state(), **learner.state()}
+
+
+def resumed(learner: BreakoutPPO, validation: Validation, run: Run) -> int:
+    """Go back to the newest checkpoint, if there is one; return how many updates were made by then.
+
+    Raises:
+        UserError: it is not this run's.
+    """
+    kept = run.restore()
+    if kept is None:
+        return 0
+    try:
+        learner.restore(kept)
+        validation.restore(kept["validation"])
+        return int(kept["update"])
+    except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(
+            f"{run.folder}/checkpoints: not of this run, or of another version ({reason}); "
+            "move the run folder away to train anew"
+        ) from error
 
 
 def make_env(config: Config, seed: np.random.SeedSequence | int) -> BreakoutVecEnv:

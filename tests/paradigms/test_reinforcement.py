@@ -1,8 +1,7 @@
-"""The update is the one on paper, and a run of it can be stopped, continued, saved and played elsewhere."""
+"""The update is the one on paper, on the steps that stable-baselines3 would hold."""
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import ale_py
 import gymnasium as gym
@@ -16,12 +15,9 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack
 from torch.testing import assert_close
 
-from agents.agent import load_agent
 from agents.encoder import mirror
 from agents.files import UserError
-from agents.run import Interrupted, Run
-from envs.breakout import LEARNT_ACTIONS
-from paradigms.reinforcement import Config, train
+from paradigms.reinforcement import Config
 from paradigms.reinforcement.overlap import overlapped
 from paradigms.reinforcement.ppo import BreakoutPPO
 from paradigms.reinforcement.rollout import Batch, half_mirrored, ppo_loss
@@ -124,61 +120,6 @@ def test_acting_and_updating_at_once_is_repeatable() -> None:
     assert torch.equal(*weights)
 
 
-def test_a_run_is_interrupted_resumed_and_leaves_an_agent_that_plays_like_the_policy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    learners = []
-    kept = BreakoutPPO.agent
-    monkeypatch.setattr(BreakoutPPO, "agent", lambda self, facts: (learners.append(self), kept(self, facts))[1])
-    updates = []
-    tick = Run.tick
-
-    def interrupt_at_two(run: Run, done: float, *rest: object) -> None:
-        updates.append(done)
-        run._interrupted = updates == [1, 2]
-        tick(run, done, *rest)
-
-    monkeypatch.setattr(Run, "tick", interrupt_at_two)
-    with Run(tmp_path, "reinforcement", TINY, 0, torch.device("cpu")) as run, pytest.raises(Interrupted):
-        train(TINY, run)
-    with Run(tmp_path, "reinforcement", TINY, 0, torch.device("cpu")) as run:
-        agent = train(TINY, run)
-    assert updates == [1, 2, 3, 4, 5, 6]
-    assert (run.ledger.agent_steps, run.ledger.frames, run.ledger.rewards_read) == (384, 4 * 384, 384)
-    assert (run.ledger.gradient_steps, run.ledger.samples, run.ledger.labels) == (6 * 2 * 2, 2 * 384, 0)
-
-    agent.save(tmp_path / "agent.safetensors")
-    loaded = load_agent(tmp_path / "agent.safetensors")
-    observation = torch.randint(0, 256, (8, 4, 84, 84), dtype=torch.uint8)
-    policy = learners[0].policy
-    with torch.no_grad():
-        ours, _ = policy.logits_and_values(observation)
-        assert torch.equal(loaded.head(loaded.encoder(observation).features), ours)
-    actions, _ = loaded.predict(observation.numpy())
-    assert actions.tolist() == np.asarray(LEARNT_ACTIONS)[ours.argmax(1)].tolist()
-
-
-def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_last_good_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    update = BreakoutPPO.train
-
-    def break_at_the_third(self: BreakoutPPO) -> None:
-        if self._n_updates == 2 * TINY.epochs:
-            torch.nn.init.constant_(self.policy.value_net.weight, math.nan)
-        update(self)
-
-    monkeypatch.setattr(BreakoutPPO, "train", break_at_the_third)
-    monkeypatch.setattr("agents.run.CHECKPOINT_SECONDS", 0.0)
-    with Run(tmp_path, "reinforcement", TINY, 0, torch.device("cpu")) as run:
-        with pytest.raises(UserError, match="update 3 is not a number"):
-            train(TINY, run)
-        state = run.restore()
-    assert state is not None
-    assert state["update"] == 2
-    assert all(weight.isfinite().all() for weight in state["policy"].values())
-
-
 def test_the_agent_plays_under_stable_baselines3s_own_wrappers() -> None:
     gym.register_envs(ale_py)
 
@@ -186,7 +127,7 @@ def test_the_agent_plays_under_stable_baselines3s_own_wrappers() -> None:
         game = gym.make("BreakoutNoFrameskip-v4", max_episode_steps=400)
         return AtariWrapper(Monitor(game), terminal_on_life_loss=False, clip_reward=False)
 
-    agent = make_learner().agent({})
+    agent = make_learner().agent()
     scores, _ = evaluate_policy(agent, VecFrameStack(DummyVecEnv([make]), 4), 2, return_episode_rewards=True)
     assert len(scores) == 2
     assert all(score >= 0 for score in scores)
@@ -195,6 +136,7 @@ def test_the_agent_plays_under_stable_baselines3s_own_wrappers() -> None:
 @pytest.mark.parametrize(
     ("field", "value", "flag"),
     [
+        ("validation_games", 0, "--validation-games"),
         ("steps", 0, "--steps"),
         ("gamma", 1.5, "--gamma"),
         ("entropy_weight", -1.0, "--entropy-weight"),

@@ -15,7 +15,16 @@ from safetensors.torch import load_file
 from agents.run import Run
 from paradigms.reinforcement import Config, train
 
-CONFIG = Config(steps=14 * 128, games=4, rollout_steps=32, minibatch=32, epochs=2, precision="float32")
+CONFIG = Config(
+    steps=14 * 128,
+    games=4,
+    rollout_steps=32,
+    minibatch=32,
+    epochs=2,
+    validations=3,
+    validation_games=2,
+    precision="float32",
+)
 TRIALS = int(os.environ.get("TRIALS", "1"))  # runs, each killed twice; `TRIALS=20 pytest FILE` for a campaign
 PROCESS = """
 import sys

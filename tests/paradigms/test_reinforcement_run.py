@@ -1,0 +1,158 @@
+"""A run can be stopped and continued, spoilt files are noticed, and its best agent is saved and plays elsewhere."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from agents.agent import Agent, load_agent
+from agents.encoder import Encoder
+from agents.files import UserError
+from agents.heads import ActionHead
+from agents.run import Interrupted, Run
+from envs.breakout import LEARNT_ACTIONS, game_seeds
+from paradigms.reinforcement import Config, train
+from paradigms.reinforcement.overlap import half_of_the_threads
+from paradigms.reinforcement.ppo import BreakoutPPO
+from paradigms.reinforcement.validation import Validation
+
+TINY = Config(
+    steps=6 * 64,
+    games=4,
+    rollout_steps=16,
+    minibatch=32,
+    epochs=2,
+    validations=2,
+    validation_games=1,
+    precision="float32",
+)
+
+
+def open_run(folder: Path, config: Config = TINY) -> Run:
+    return Run(folder, "reinforcement", config, 0, torch.device("cpu"))
+
+
+def interrupt_after(updates: list[float], monkeypatch: pytest.MonkeyPatch, *moments: list[float]) -> None:
+    """Note each update in `updates`; press Ctrl-C, as it were, whenever they are one of `moments`."""
+    tick = Run.tick
+
+    def noted(run: Run, done: float, *rest: object) -> None:
+        updates.append(done)
+        run._interrupted = updates in moments
+        tick(run, done, *rest)
+
+    monkeypatch.setattr(Run, "tick", noted)
+
+
+def test_a_run_is_interrupted_and_resumed_and_its_agent_plays_like_the_policy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learners, updates, validated = [], list[float](), []
+    agent_of, judge = BreakoutPPO.agent, Validation.judge
+    monkeypatch.setattr(BreakoutPPO, "agent", lambda self: (learners.append(self), agent_of(self))[1])
+    monkeypatch.setattr(Validation, "judge", lambda self, agent: (judge(self, agent), validated.append(self.best))[0])
+    interrupt_after(updates, monkeypatch, [1, 2])
+    with open_run(tmp_path) as run, pytest.raises(Interrupted):
+        train(TINY, run)
+    with open_run(tmp_path) as run:
+        agent = train(TINY, run)
+    assert updates == [1, 2, 3, 4, 5, 6]
+    assert len(validated) == TINY.validations
+    assert agent is validated[-1]
+    played = run.ledger.agent_steps - 6 * 64
+    assert played > 0, "validation games are counted"
+    assert (run.ledger.frames, run.ledger.rewards_read) == (4 * (384 + played), 384 + played)
+    assert (run.ledger.gradient_steps, run.ledger.samples, run.ledger.labels) == (6 * 2 * 2, 2 * 384, 0)
+
+    agent_of(learners[-1]).save(tmp_path / "agent.safetensors")
+    loaded = load_agent(tmp_path / "agent.safetensors")
+    observation = torch.randint(0, 256, (8, 4, 84, 84), dtype=torch.uint8)
+    with torch.no_grad():
+        ours, _ = learners[-1].policy.logits_and_values(observation)
+        assert torch.equal(loaded.head(loaded.encoder(observation).features), ours)
+    actions, _ = loaded.predict(observation.numpy())
+    assert actions.tolist() == np.asarray(LEARNT_ACTIONS)[ours.argmax(1)].tolist()
+
+
+def test_the_best_in_validation_is_kept_even_over_a_resumption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("paradigms.reinforcement.validation.LONGEST", 60)
+    with open_run(tmp_path) as run, half_of_the_threads():
+        validation, better = Validation(TINY, run), Validation(replace(TINY, validation_games=4), run)
+        assert [update for update in range(1, 7) if validation.due(update)] == [3, 6]
+        torch.manual_seed(0)
+        agents = [Agent(Encoder("small"), ActionHead(256), "reinforcement") for _ in range(3)]
+        for agent in agents:
+            better.judge(agent)
+        scores = [row["validation_score"] for row in run._rows]
+        best = max(range(3), key=lambda place: (scores[place], place))
+        assert better.best is agents[best]
+        again = Validation(TINY, run)
+        again.restore(better.state())
+    assert again.best is not None
+    assert again.best_score == scores[best]
+    assert_close(again.best.head.state_dict(), agents[best].head.state_dict())
+    assert_close(again.best.encoder.state_dict(), agents[best].encoder.state_dict())
+    assert not set(validation._seeds) & set(game_seeds(run.stream("validation"), 100, judge=True))
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_last_good_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    update = BreakoutPPO.train
+
+    def break_at_the_third(self: BreakoutPPO) -> None:
+        if self._n_updates == 2 * TINY.epochs:
+            torch.nn.init.constant_(self.policy.value_net.weight, math.nan)
+        update(self)
+
+    monkeypatch.setattr(BreakoutPPO, "train", break_at_the_third)
+    monkeypatch.setattr("agents.run.CHECKPOINT_SECONDS", 0.0)
+    with open_run(tmp_path) as run:
+        with pytest.raises(UserError, match="update 3 is not a number"):
+            train(TINY, run)
+        state = run.restore()
+    assert state is not None
+    assert state["update"] == 2
+    assert all(weight.isfinite().all() for weight in state["policy"].values())
+
+
+def test_spoilt_checkpoints_are_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agents.run.CHECKPOINT_SECONDS", 0.0)
+    updates = list[float]()
+    interrupt_after(updates, monkeypatch, [1, 2, 3], [1, 2, 3, 3, 4])
+    with open_run(tmp_path) as run, pytest.raises(Interrupted):
+        train(TINY, run)
+    _, newest = sorted((tmp_path / "checkpoints").glob("*"))
+    newest.write_bytes(newest.read_bytes()[:-100])
+    said = list[str]()
+    monkeypatch.setattr("agents.progress.Progress.say", lambda self, line: said.append(line))
+    with open_run(tmp_path) as run, pytest.raises(Interrupted):
+        train(TINY, run)
+    assert updates == [1, 2, 3, 3, 4], "the third update was made again"
+    assert any("falling back to the checkpoint before it" in line for line in said)
+
+    with open_run(tmp_path) as run:
+        state = run.restore()
+        assert state is not None
+        for spoilt, reason in (
+            ({**state, "policy": {"weight": torch.zeros(1)}}, "state_dict"),
+            ({key: value for key, value in state.items() if key != "gathering"}, "gathering"),
+            ({"round": 3}, "bfloat16"),
+            ({**state, "gathering": {**state["gathering"], "games": other_games(state)}}, "games"),
+        ):
+            run.checkpoint(spoilt)
+            with pytest.raises(UserError, match=f"not of this run.*{reason}"):
+                train(TINY, run)
+    with (
+        pytest.raises(UserError, match="encoder = 'small' instead of 'nature'"),
+        open_run(tmp_path, replace(TINY, encoder="nature")),
+    ):
+        pass
+
+
+def other_games(state: dict[str, dict[str, dict[str, object]]]) -> dict[str, object]:
+    return {**state["gathering"]["games"], "seen": 0}
