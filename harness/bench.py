@@ -1,7 +1,7 @@
 """What this machine can do, measured in one run: speeds differ threefold between machines, ratios travel.
 
-Three questions: what our adapter costs over the bare native environment; how fast the Nature network trains here (the
-yardstick for the README's minutes); and how much faster our PPO is than stable-baselines3's own at equal
+Four questions: what our adapter costs over the bare native environment; how fast the Nature network trains here (the
+yardstick for the README's minutes); whether imitation ever waits for its data; and how much faster our PPO is than stable-baselines3's own at equal
 hyperparameters and with the same network, each in the environment that it comes with.
 """
 
@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import ale_py
 import gymnasium as gym
@@ -27,12 +28,15 @@ from stable_baselines3.common.torch_layers import NatureCNN
 from stable_baselines3.common.vec_env import VecFrameStack
 
 from agents.encoder import Encoder
-from agents.run import require_positive
+from agents.run import Run, require_positive
 from envs.breakout import ALL_ACTIONS, CLASSIC, OBSERVATION_SHAPE, BreakoutVecEnv
-from paradigms import reinforcement
+from paradigms import reinforcement, supervised
 from paradigms.reinforcement.overlap import cores, half_of_the_threads, overlapped
 from paradigms.reinforcement.ppo import BreakoutPPO, EncoderFeatures
 from paradigms.reinforcement.train import make_env
+from paradigms.supervised.gather import Field
+from paradigms.supervised.labelled import Pool
+from paradigms.supervised.train import Learner
 
 YARDSTICK = 1_600.0  # samples/s of the Nature network (float32, contiguous) on the machine of the README's minutes
 BATCH = 256  # samples in a gradient step of the network alone
@@ -66,13 +70,14 @@ class Speed:
 
 
 def bench(config: Config | None = None) -> None:
-    """Measure and print three tables."""
+    """Measure and print four tables."""
     config = config or Config()
     console = Console()
     console.print(f"{cores()} cores, torch {torch.__version__} with {torch.get_num_threads()} threads")
     console.print(table("Environment", "steps/s", environment_speeds(config)))
     console.print(table(f"Nature network, training, batch {BATCH}", "samples/s", network_speeds(config)))
     console.print(f"this machine: {yardstick(config)}\n")
+    console.print(table("Imitation, small network", "samples/s", imitator_speeds(config)))
     console.print(table("PPO, equal hyperparameters, small network", "steps/s", ppo_speeds(config)))
 
 
@@ -132,6 +137,34 @@ def network_speeds(config: Config) -> list[Speed]:
         Speed("float32, channels last", _trained_per_second(encoder, ours, torch.float32, config)),
         Speed("bfloat16, channels last", _trained_per_second(encoder, ours, torch.bfloat16, config)),
     ]
+
+
+def imitator_speeds(config: Config) -> list[Speed]:
+    """Time a bare loop of forward, backward and Adam on one batch, and the supervised arm's own steps, in turns."""
+    learning = supervised.Config()
+    learner = Learner(learning, Run(Path(), "supervised", learning, 0, torch.device("cpu")))
+    states, _, _ = Field(learning.games, np.random.SeedSequence(0)).gather(None, 1_000)
+    pool = Pool(len(states.pictures), learning.near_share, learner.device)
+    pool.add(states)
+    batch = pool.draw(learning.batch, learner.generator)
+
+    def bare(number: int) -> None:
+        _, _, (classification, regression) = learner.losses(learner.modules, batch)
+        learner.optimizer.zero_grad()
+        torch.autograd.backward(classification + learning.reading_weight * regression)
+        learner.optimizer.step()
+
+    def ours(number: int) -> None:
+        drawn = pool.draw(learning.batch, learner.generator)
+        learner.step(drawn.mirrored() if number % 2 else drawn)
+
+    spent = {bare: 0.0, ours: 0.0}
+    for burst in np.array_split(np.arange(10 * config.gradient_steps), 10):
+        for step in spent:
+            spent[step] += seconds(step, burst.tolist())
+    samples = 10 * config.gradient_steps * learning.batch
+    names = ("forward, backward, Adam on one batch", "the supervised arm, drawing its batches")
+    return [Speed(name, samples / spent[step]) for name, step in zip(names, spent, strict=True)]
 
 
 def ppo_speeds(config: Config) -> list[Speed]:

@@ -14,6 +14,7 @@ def test_it_prints_every_comparison(capsys: pytest.CaptureFixture[str]) -> None:
         "BreakoutVecEnv",
         "float32, contiguous",
         "bfloat16",
+        "the supervised arm",
         "stable-baselines3",
         "ours",
     ):
