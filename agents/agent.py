@@ -20,10 +20,12 @@ from agents.heads import ActionHead, Head
 from agents.imitator import ImitatorHead
 from agents.planner import PlannerHead
 from agents.policy import State
+from agents.shallow import BayesHead, KernelHead
 from envs.breakout import FIRE, OBSERVATION_SHAPE, SIDE, STACK, Actions, Bytes, Mask, ball_must_be_served
 
 FORMAT = 1  # of the agent file; raise it when older files can no longer be read
-HEADS: dict[str, type[Head]] = {head.kind: head for head in (ActionHead, ImitatorHead, PlannerHead)}
+KINDS: tuple[type[Head], ...] = (ActionHead, ImitatorHead, PlannerHead, BayesHead, KernelHead)
+HEADS = {head.kind: head for head in KINDS}
 
 
 class Agent:
