@@ -8,7 +8,7 @@ VENV    := .venv
 BREAKOUT := $(VENV)/bin/breakout
 TRAIN   = for seed in $(SEEDS); do $(BREAKOUT) train $@ --profile $(PROFILE) --seed $$seed --device $(DEVICE) --runs $(RUNS) || exit $$?; done
 
-.PHONY: help setup compare curve supervised unsupervised reinforcement evaluate replay report watch results test check bench clean
+.PHONY: help setup compare curve shallow supervised unsupervised reinforcement evaluate replay report watch results test check bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -32,6 +32,8 @@ unsupervised: setup ## learn from unlabelled exploration
 	@$(TRAIN)
 reinforcement: setup ## learn from the score
 	@$(TRAIN)
+shallow: setup ## what came before deep learning, on the labels that `make supervised` gathered
+	@$(BREAKOUT) shallow --profile $(PROFILE) --seeds $(SEEDS) --device $(DEVICE) --runs $(RUNS)
 
 evaluate: setup ## judge what has been trained, and the random policy and the demonstrator
 	@$(BREAKOUT) judge --profile $(PROFILE) --seeds $(SEEDS) --device $(DEVICE) --runs $(RUNS)

@@ -25,7 +25,7 @@ from evaluation.probed import SIGHT_COLUMNS, VARIABLES, readout_rows, side_by_si
 from evaluation.reading import listed, mean_ledger, points, reading
 from evaluation.record import Evaluation
 from evaluation.replay import Film
-from evaluation.runs import ARMS, CONTROLS, RunResult, read_film, read_profile
+from evaluation.runs import ARMS, CONTROLS, SHALLOW, RunResult, read_film, read_profile
 
 PROTOCOLS = (STICKY, CLASSIC)  # the one with independent games first
 LEDGER_COLUMNS = {
@@ -397,7 +397,7 @@ def _missing(runs: Sequence[RunResult]) -> list[str]:
         absent = [protocol.name for protocol in PROTOCOLS if run.judged(protocol.name) is None]
         if absent and "evaluation.json" not in gap:
             gap.append(f"{listed(absent)} games")
-        if run.trained and run.curve is None and "metrics.csv" not in gap:
+        if run.trained and run.name not in SHALLOW and run.curve is None and "metrics.csv" not in gap:
             gap.append("scores in metrics.csv")
         if gap:
             gaps.setdefault((run.label, listed(gap)), []).append(str(run.seed))

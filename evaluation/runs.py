@@ -23,6 +23,14 @@ CONTROLS = {
     "unsupervised_untrained": "Planner, untrained encoder",
     "demonstrator": "Demonstrator (reads RAM)",
 }
+SHALLOW = {  # from before deep learning; nobody misses them where they were not trained
+    "bayes_pixels": "Naive Bayes on pixels",
+    "bayes_features": "Naive Bayes on the imitator's features",
+    "bayes_untrained": "Naive Bayes on untrained features",
+    "kernel_pixels": "Kernel machine on pixels",
+    "kernel_features": "Kernel machine on the imitator's features",
+    "kernel_untrained": "Kernel machine on untrained features",
+}
 IN_PROSE = {
     **{name: name for name in ARMS},
     "random": "the random policy",
@@ -63,7 +71,7 @@ class RunResult:
     @property
     def label(self) -> str:
         """How people call what played here."""
-        return {**ARMS, **CONTROLS}.get(self.name, self.name)
+        return {**ARMS, **CONTROLS, **SHALLOW}.get(self.name, self.name)
 
     @property
     def in_prose(self) -> str:
@@ -90,7 +98,7 @@ def read_profile(folder: Path) -> list[RunResult]:
     found = [path for path in folder.glob("*/seed_*") if path.is_dir() and path.name.removeprefix("seed_").isdigit()]
     if not found:
         raise UserError(f"{folder}: holds no runs (<name>/seed_<n>); pass a profile's folder such as runs/quick")
-    order = [*ARMS, *CONTROLS]
+    order = [*ARMS, *CONTROLS, *SHALLOW]
 
     def place(path: Path) -> tuple[int, str, int]:
         name = path.parent.name

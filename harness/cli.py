@@ -27,6 +27,7 @@ from harness import bench
 from harness.compare import compare, film_all, judge_all, probe_tables, score_table, train
 from harness.curve import COUNTS, label_curve
 from harness.profiles import PARADIGMS, Arm, profile_named
+from harness.shallow import train_shallow
 from paradigms import reinforcement, supervised, unsupervised
 
 ProtocolName = Literal["classic", "sticky"]
@@ -241,6 +242,13 @@ def curve_command(words: Sequence[str]) -> None:
     print(write_report(a.runs / a.profile))
 
 
+def shallow_command(words: Sequence[str]) -> None:
+    """fit naive Bayes and kernel machines to the imitator's labels"""
+    a = _stage("shallow", words)
+    for agent in train_shallow(a.runs / a.profile, a.seeds, _device(a.device)):
+        print(agent)
+
+
 def bench_command(words: Sequence[str]) -> None:
     """measure this machine"""
     bench.bench(_parse(bench.Config, "bench", words))
@@ -256,6 +264,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "judge": judge_command,
     "film": film_command,
     "curve": curve_command,
+    "shallow": shallow_command,
     "bench": bench_command,
 }
 

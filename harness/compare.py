@@ -38,6 +38,7 @@ from evaluation.report import write_report
 from harness.bench import yardstick
 from harness.profiles import Arm, Profile
 from paradigms import reinforcement, supervised, unsupervised
+from paradigms.supervised import shallow
 
 JUDGE_SEED = 1000
 FILM_PROTOCOL = "classic"
@@ -62,6 +63,8 @@ def _learn(arm: Arm, run: Run) -> Agent:
         return supervised.train(config, run)
     if isinstance(config, unsupervised.Config):
         return unsupervised.train(config, run)
+    if isinstance(config, shallow.ShallowConfig):
+        return shallow.train(config, run)
     return reinforcement.train(config, run)
 
 
@@ -75,12 +78,18 @@ def train_all(profile: Profile, root: Path, seeds: Sequence[int], device: torch.
 def folders(profile: Profile, root: Path, seeds: Sequence[int]) -> dict[Path, str]:
     """Return who plays in which folder: the controls by name, and every agent that has been trained by its file."""
     found = {root / name / "seed_0": name for name in CONTROLS}
-    for name in profile.arms():
+    for name in _names(profile, root):
         for seed in seeds:
             agent = root / name / f"seed_{seed}" / "agent.safetensors"
             if agent.exists():
                 found[agent.parent] = str(agent)
     return found
+
+
+def _names(profile: Profile, root: Path) -> list[str]:
+    """The profile's arms, then whatever else has been trained beside them."""
+    others = {agent.parents[1].name for agent in root.glob("*/seed_*/agent.safetensors")}
+    return [*profile.arms(), *sorted(others - set(profile.arms()))]
 
 
 def judge_all(profile: Profile, root: Path, seeds: Sequence[int], device: torch.device) -> list[Evaluation]:
@@ -97,7 +106,8 @@ def judge_all(profile: Profile, root: Path, seeds: Sequence[int], device: torch.
 
 def probe_all(profile: Profile, root: Path, seeds: Sequence[int], device: torch.device) -> None:
     """Probe every trained agent that was not, all on the same frames."""
-    trained = [Path(agent) for agent in folders(profile, root, seeds).values() if agent not in CONTROLS]
+    arms = profile.arms()  # whatever else lies there looks through an arm's encoder, or through none
+    trained = [Path(agent) for folder, agent in folders(profile, root, seeds).items() if folder.parent.name in arms]
     todo = [agent for agent in trained if not _probed(agent)]
     if todo:
         for agent, found in zip(todo, probe(todo, steps=profile.probe_steps, device=device.type), strict=True):
@@ -110,7 +120,7 @@ def _probed(agent: Path) -> bool:
 
 
 def film_all(profile: Profile, root: Path, seeds: Sequence[int]) -> None:
-    """Film every judged agent, and the first seed's all side by side."""
+    """Film every judged agent, and the first seed's arms side by side with the controls."""
     takes = []
     for folder in folders(profile, root, seeds):
         if not (folder / "evaluation.json").exists():
@@ -119,7 +129,8 @@ def film_all(profile: Profile, root: Path, seeds: Sequence[int]) -> None:
         take = take_from(folder / "evaluation.json", name.replace("_", " "), FILM_PROTOCOL)
         if not _newer(folder / "replay.mp4", folder / "evaluation.json"):
             film([take], folder / "replay.mp4", profile.film_seconds)
-        if folder.name == f"seed_{seeds[0]}" or folder.parent.name in CONTROLS:
+        first_arm = folder.name == f"seed_{seeds[0]}" and folder.parent.name in profile.arms()
+        if first_arm or folder.parent.name in CONTROLS:
             takes.append((take, folder / "evaluation.json"))
     together = root / "together.mp4"
     if not all(_newer(together, judged) for _, judged in takes):

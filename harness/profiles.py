@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from agents.files import UserError
 from paradigms import reinforcement, supervised, unsupervised
+from paradigms.supervised.shallow import ShallowConfig
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Profile:
         }
 
 
-Config = supervised.Config | unsupervised.Config | reinforcement.Config
+Config = supervised.Config | unsupervised.Config | reinforcement.Config | ShallowConfig
 
 
 @dataclass(frozen=True)
