@@ -21,10 +21,11 @@ from agents.imitator import ImitatorHead
 from agents.planner import PlannerHead
 from agents.policy import State
 from agents.shallow import BayesHead, KernelHead
+from agents.values import ValueHead
 from envs.breakout import FIRE, OBSERVATION_SHAPE, SIDE, STACK, Actions, Bytes, Mask, ball_must_be_served
 
 FORMAT = 1  # of the agent file; raise it when older files can no longer be read
-KINDS: tuple[type[Head], ...] = (ActionHead, ImitatorHead, PlannerHead, BayesHead, KernelHead)
+KINDS: tuple[type[Head], ...] = (ActionHead, ImitatorHead, PlannerHead, ValueHead, BayesHead, KernelHead)
 HEADS = {head.kind: head for head in KINDS}
 
 

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from agents.encoder import Width
 from agents.files import UserError
 from agents.run import require_positive
 
+Algorithm = Literal["ppo", "pqn"]
+
 
 @dataclass(frozen=True)
 class Config:
     """What reinforcement learning can be told. The defaults are the quick profile."""
 
+    algorithm: Algorithm = "ppo"
+    """ppo (policy and value) or pqn (values of actions alone; its defaults are those of `by_pqn`)."""
     encoder: Width = "small"
     """Width of the shared encoder."""
     steps: int = 650_000
@@ -28,17 +32,21 @@ class Config:
     minibatch: int = 256
     """Samples per gradient step."""
     learning_rate: float = 7e-4
-    """Adam's step size at the start; it falls linearly to zero."""
+    """Adam's (pqn: RAdam's) step size at the start; it falls linearly to zero."""
     gamma: float = 0.98
     """Discount per agent step."""
     gae_lambda: float = 0.95
-    """Trace decay of the generalised advantage estimate."""
+    """Trace decay of the generalised advantage estimate; in pqn of the Q(lambda) returns."""
     clip_range: float = 0.2
     """How far the probability ratio may move before its gradient is cut."""
     entropy_weight: float = 0.01
     """Weight of the entropy bonus, per nat."""
     value_weight: float = 0.5
     """Weight of the squared error of the value, per squared clipped point."""
+    epsilon: float = 0.01
+    """pqn: how often any action is taken, once it knows something (0 to 1)."""
+    exploration: float = 0.1
+    """pqn: share of the run over which that falls from 1 (0 to 1)."""
     gradient_norm: float = 0.5
     """Longest gradient; longer ones are scaled down."""
     validations: int = 5
@@ -52,10 +60,11 @@ class Config:
     def __post_init__(self) -> None:
         require_positive(self, "steps", "games", "rollout_steps", "epochs", "learning_rate", "clip_range")
         require_positive(self, "gradient_norm", "gamma", "gae_lambda", "validations", "validation_games")
-        for name in ("gamma", "gae_lambda"):
+        require_positive(self, "exploration")
+        for name in ("gamma", "gae_lambda", "epsilon", "exploration"):
             if getattr(self, name) > 1:
                 raise UserError(f"--{name.replace('_', '-')} must not exceed 1, got {getattr(self, name)}")
-        for name in ("entropy_weight", "value_weight"):
+        for name in ("entropy_weight", "value_weight", "epsilon"):
             if getattr(self, name) < 0:
                 raise UserError(f"--{name.replace('_', '-')} must not be negative, got {getattr(self, name)}")
         if not 2 <= self.minibatch <= self.rollout:
@@ -70,3 +79,7 @@ class Config:
     def updates(self) -> int:
         """Rollouts gathered and learnt from in all."""
         return math.ceil(self.steps / self.rollout)
+
+    def by_pqn(self) -> Config:
+        """Return the same budget for the parallelised Q-network, with that algorithm's own numbers."""
+        return replace(self, algorithm="pqn", gae_lambda=0.65, epochs=2, learning_rate=5e-4, gradient_norm=10.0)

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 import torch
 
-from paradigms.reinforcement.ppo import BreakoutPPO
+from paradigms.reinforcement.learner import Learner
 
 
-def overlapped(learner: BreakoutPPO, done: int, total: int) -> Generator[int]:
+def overlapped(learner: Learner, done: int, total: int) -> Generator[int]:
     """Update `learner` while its twin gathers the next rollout; yield the number of updates made so far.
 
     At every yield both are at rest. In between they share nothing, so a run repeats itself exactly. A learner that was

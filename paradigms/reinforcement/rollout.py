@@ -69,9 +69,9 @@ def half_mirrored(batch: Batch) -> Batch:
 class Loss(NamedTuple):
     """Scalars."""
 
-    total: Tensor
-    policy: Tensor
-    value: Tensor
+    loss: Tensor
+    policy_loss: Tensor
+    value_loss: Tensor
     entropy: Tensor  # nats
     kl: Tensor  # estimate from the ratios, http://joschu.net/blog/kl-approx.html
     clipped: Tensor  # share of the steps whose ratio lies outside the clip range

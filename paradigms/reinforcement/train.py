@@ -1,9 +1,14 @@
 """Reinforcement learning: from the score, by interaction.
 
-Proximal policy optimisation (PPO; Schulman et al. 2017, arXiv:1707.06347) as stable-baselines3 has it: its policy, its
-way of collecting rollouts, its advantage estimation (GAE; Schulman et al. 2016) and its schedules, on the shared
-encoder and the native vector environment. `ppo.py` holds the network and the update, `rollout.py` the steps it
-learns from and the loss, `overlap.py` how acting and updating go on at once.
+Proximal policy optimisation (PPO; Schulman et al. 2017, arXiv:1707.06347) on stable-baselines3: its policy, its way of
+collecting rollouts, its advantage estimation (GAE; Schulman et al. 2016) and its schedules, on the shared encoder and
+the native vector environment. The pieces, in the order of a step's life:
+
+- `rollout.py`: the steps that are learnt from, their mirror images, and PPO's loss on them;
+- `learner.py`: gathering them, the passes over them, and how to go on after a crash; `ppo.py`: the network and loss;
+- `overlap.py`: acting and updating at once;
+- `validation.py`: which of the agents along the way is the best;
+- `pqn.py`: `--algorithm pqn`, a value-based learner in the same loop.
 
 What differs from the published Atari recipe (8 games x 128 steps, 4 epochs, minibatch 256, Adam 2.5e-4, gamma 0.99,
 clip 0.1, 10M steps), and why:
@@ -40,10 +45,14 @@ from agents.agent import Agent
 from agents.files import Tree, UserError
 from agents.run import Run
 from envs.breakout import CLASSIC, FRAME_SKIP, LEARNT_ACTIONS, BreakoutVecEnv
-from paradigms.reinforcement.config import Config
+from paradigms.reinforcement.config import Algorithm, Config
+from paradigms.reinforcement.learner import Learner
 from paradigms.reinforcement.overlap import cores, half_of_the_threads, overlapped
 from paradigms.reinforcement.ppo import BreakoutPPO
+from paradigms.reinforcement.pqn import BreakoutPQN
 from paradigms.reinforcement.validation import Validation
+
+ALGORITHMS: dict[Algorithm, type[BreakoutPPO] | type[BreakoutPQN]] = {"ppo": BreakoutPPO, "pqn": BreakoutPQN}
 
 
 def train(config: Config, run: Run) -> Agent:
@@ -55,7 +64,9 @@ def train(config: Config, run: Run) -> Agent:
     """
     torch.manual_seed(int(run.stream("weights and actions").generate_state(1)[0]))  # SB3 draws from torch's own
     with closing(make_env(config, run.stream("games"))) as env, half_of_the_threads():
-        learner = BreakoutPPO(env, config, np.random.default_rng(run.stream("minibatches")), run.device)
+        learner = ALGORITHMS[config.algorithm](
+            env, config, np.random.default_rng(run.stream("minibatches")), run.device
+        )
         validation = Validation(config, run)
         for update in overlapped(learner, resumed(learner, validation, run), config.updates):
             count(run, config)
@@ -74,12 +85,12 @@ def train(config: Config, run: Run) -> Agent:
     return validation.best
 
 
-def state(learner: BreakoutPPO, validation: Validation, update: int) -> Tree:
+def state(learner: Learner, validation: Validation, update: int) -> Tree:
     """Return all that it takes to go on after so many updates."""
     return {"update": update, "validation": validation.state(), **learner.state()}
 
 
-def resumed(learner: BreakoutPPO, validation: Validation, run: Run) -> int:
+def resumed(learner: Learner, validation: Validation, run: Run) -> int:
     """Go back to the newest checkpoint, if there is one; return how many updates were made by then.
 
     Raises:
@@ -90,7 +101,7 @@ def resumed(learner: BreakoutPPO, validation: Validation, run: Run) -> int:
         return 0
     try:
         learner.restore(kept)
-        validation.restore(kept["validation"])
+        validation.restore(kept["validation"], learner.agent())
         return int(kept["update"])
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]

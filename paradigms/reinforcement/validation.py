@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import torch
 
 from agents.agent import Agent
-from agents.encoder import Encoder
 from agents.files import Tree
-from agents.heads import ActionHead
 from agents.rollout import play
 from agents.run import Run
 from envs.breakout import FRAME_SKIP, STICKY, game_seeds
@@ -58,13 +55,10 @@ class Validation:
         best = self.best and {"encoder": self.best.encoder.state_dict(), "head": self.best.head.state_dict()}
         return {"best": best, "score": self.best_score if best else None}
 
-    def restore(self, state: Tree) -> None:
-        """Take back the best agent."""
+    def restore(self, state: Tree, like: Agent) -> None:
+        """Take back the best agent; `like` is one of the same build, and takes its weights."""
         if state["best"] is None:
             return
-        with torch.random.fork_rng(devices=()):  # weights that are overwritten at once
-            encoder = Encoder(self._config.encoder)
-            head = ActionHead(encoder.features_dim)
-        encoder.load_state_dict(state["best"]["encoder"])
-        head.load_state_dict(state["best"]["head"])
-        self.best, self.best_score = Agent(encoder, head, "reinforcement", device=self._run.device), state["score"]
+        self.best, self.best_score = like, state["score"]
+        self.best.encoder.load_state_dict(state["best"]["encoder"])
+        self.best.head.load_state_dict(state["best"]["head"])

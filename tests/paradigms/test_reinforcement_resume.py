@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from safetensors.torch import load_file
 from agents.run import Run
 from paradigms.reinforcement import Config, train
 
-CONFIG = Config(
+PPO = Config(
     steps=14 * 128,
     games=4,
     rollout_steps=32,
@@ -25,7 +26,8 @@ CONFIG = Config(
     validation_games=2,
     precision="float32",
 )
-TRIALS = int(os.environ.get("TRIALS", "1"))  # runs, each killed twice; `TRIALS=20 pytest FILE` for a campaign
+CONFIG = {"ppo": PPO, "pqn": replace(PPO.by_pqn(), exploration=0.5)}[os.environ.get("ALGORITHM", "ppo")]
+TRIALS = int(os.environ.get("TRIALS", "1"))  # runs, each killed twice; `TRIALS=20 ALGORITHM=pqn pytest FILE`
 PROCESS = """
 import sys
 import agents.run

@@ -91,7 +91,7 @@ def test_the_best_in_validation_is_kept_even_over_a_resumption(tmp_path: Path, m
         best = max(range(3), key=lambda place: (scores[place], place))
         assert better.best is agents[best]
         again = Validation(TINY, run)
-        again.restore(better.state())
+        again.restore(better.state(), Agent(Encoder("small"), ActionHead(256), "reinforcement"))
     assert again.best is not None
     assert again.best_score == scores[best]
     assert_close(again.best.head.state_dict(), agents[best].head.state_dict())
