@@ -1,8 +1,12 @@
-"""The scripted expert: reads RAM, foresees the ball (`foresight.py`), plans the paddle, says what each action costs.
+"""The scripted expert: reads RAM, foresees the ball, plays the game to its end, says what each action costs.
 
-The paddle has inertia. Each frame its target T moves by 5.7 px while RIGHT or LEFT is held, and the paddle goes half
-the way to T. Every sequence of the next five actions is tried under that law, so an action's *cost* is how far, in px,
-the best sequence that begins with it leaves the paddle from where it should be when the ball lands.
+It plays by search: `foresight.py` grows the tree of the ball's flights, `paddle.py` holds the paddle's exact law and
+plans under it, and `pilot.py` brings the two together.
+
+It teaches by something simpler, which pictures alone can explain. The paddle has inertia: each frame its target T moves
+by 5.7 px while RIGHT or LEFT is held, and the paddle goes half the way to T. Every sequence of the next five actions is
+tried under that law, so an action's *cost* is how far, in px, the best sequence that begins with it leaves the paddle
+from where it should be when the ball lands.
 
 Costs are better labels than actions are: where all three do, they say so, and where one loses the ball, too. That an
 imitator should be labelled on its own states is Ross et al. (2011), "A Reduction of Imitation Learning and Structured
@@ -17,11 +21,13 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from agents.foresight import PADDLE_SPEED, Foresight, Watch
+from agents.foresight import Foresight, Watch
+from agents.pilot import Pilot
 from agents.policy import State
-from envs.breakout import FIRE, FRAME_SKIP, LEARNT_ACTIONS, LEFT, NOOP, RIGHT, Actions, Bytes, Game, Mask
+from envs.breakout import FRAME_SKIP, LEARNT_ACTIONS, LEFT, NOOP, RIGHT, Actions, Bytes, Game, Mask
 from envs.game_state import BALL_HEIGHT, BALL_WIDTH, PADDLE_LEFT_MOST, PADDLE_RIGHT_MOST
 
+PADDLE_SPEED = 5.7  # px a frame that the paddle's target T moves while an action is held
 TARGET_RANGE = (4.0, 194.0)  # px
 PLANNED_STEPS = 5  # actions of each sequence that is tried
 AIMS = (0.0, -0.25, 0.25)  # where the paddle's centre should meet the ball, in paddle widths from the ball
@@ -98,6 +104,7 @@ class Demonstrator:
         self._foresight = Foresight()
         self._games = list(games)
         self._watches = [Watch(game, self._foresight) for game in games]
+        self._pilots = [Pilot(*each, self._foresight) for each in zip(self._games, self._watches, strict=True)]
 
     def predict(
         self,
@@ -113,11 +120,8 @@ class Demonstrator:
 
     def actions(self, where: Mask) -> Actions:
         """The best action where asked `(N,)`, NOOP elsewhere."""
-        watches = self._look()
-        aims = [watch.winning_aim() if asked else 0.0 for watch, asked in zip(watches, where, strict=True)]
-        best = np.asarray(LEARNT_ACTIONS)[self._costs(aims).argmin(axis=1)]
-        in_play = np.array([watch.state.ball_in_play for watch in watches])
-        return np.where(where, np.where(in_play, best, FIRE), NOOP)
+        self._look()
+        return np.array([pilot.action() if asked else NOOP for pilot, asked in zip(self._pilots, where, strict=True)])
 
     def labels(self) -> Labels:
         """Judge every action in every game as it stands now."""
@@ -142,10 +146,12 @@ class Demonstrator:
         """Follow another game from now on, in the place of one that is over."""
         self._games[place] = game
         self._watches[place] = Watch(game, self._foresight)
+        self._pilots[place] = Pilot(game, self._watches[place], self._foresight)
 
     def _look(self) -> list[Watch]:
-        for watch in self._watches:
-            watch.look()
+        for game, watch in zip(self._games, self._watches, strict=True):
+            if not game.over:
+                watch.look()
         return self._watches
 
     def _costs_of_aims(self) -> Floats:

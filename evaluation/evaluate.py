@@ -6,8 +6,10 @@ each a batch of its own, so that neither the number of workers nor their pace ca
 
 from __future__ import annotations
 
+import ast
 import atexit
 import hashlib
+import importlib
 import inspect
 import multiprocessing
 import os
@@ -154,11 +156,25 @@ def split(agent: str, protocol: str, games: int, seed: int, deterministic: bool,
 
 
 def fingerprint_of(agent: str | Path) -> str:
-    """Return the sha256 of what plays: an agent file's bytes, or a scripted policy's source."""
+    """Return the sha256 of what plays: an agent file's bytes, or a scripted policy's sources."""
     if str(agent) in SCRIPTED:
-        return hashlib.sha256(Path(inspect.getfile(SCRIPTED[str(agent)])).read_bytes()).hexdigest()
+        files = sources_of(SCRIPTED[str(agent)].__module__)
+        return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
     load_agent(agent)  # says what is wrong with the file, if anything
     return hashlib.sha256(Path(agent).read_bytes()).hexdigest()
+
+
+def sources_of(module: str) -> list[Path]:
+    """Return the files of a module and of all of ours that it imports, directly or not, sorted by module."""
+    found, unread = dict[str, Path](), [module]
+    while unread:
+        name = unread.pop()
+        if name in found:
+            continue
+        found[name] = Path(inspect.getfile(importlib.import_module(name)))
+        imports = [n for n in ast.walk(ast.parse(found[name].read_bytes())) if isinstance(n, ast.ImportFrom)]
+        unread += [str(n.module) for n in imports if str(n.module).startswith(("agents.", "envs."))]
+    return [found[name] for name in sorted(found)]
 
 
 def make_policy(agent: str, policy_seed: int, device: str, games: list[Game]) -> Policy:

@@ -8,8 +8,9 @@ import pytest
 from agents.demonstrator import PROMPTNESS, Demonstrator, landing_costs
 from agents.foresight import LANDING_Y
 from agents.rollout import play
-from envs.breakout import CLASSIC, LEARNT_ACTIONS, STICKY, Game
+from envs.breakout import BOTH_WALLS, CLASSIC, LEARNT_ACTIONS, STICKY, Game
 from envs.game_state import GameState
+from evaluation.decided import Referee
 
 NONE = np.zeros((1, 4, 84, 84), np.uint8)  # it does not look at observations
 
@@ -58,10 +59,15 @@ def test_the_ball_lands_where_and_when_it_was_foreseen_whatever_the_paddle_does(
     assert state.ball_x + 1 == labels.landing[0]
 
 
-def test_it_scores_without_losing_a_life_for_a_while() -> None:
-    (record,) = play(Demonstrator, [0], CLASSIC, max_steps=700)
-    assert record.score >= 20
-    assert record.lives_left == 5
+def test_it_finishes_both_walls_and_loses_no_life() -> None:
+    (record,) = play(lambda games: Referee(Demonstrator(games), games, loops=True), [978193900], CLASSIC)
+    assert (record.score, record.lives_left) == (BOTH_WALLS, 5)
+
+
+def test_under_sticky_actions_it_still_loses_no_life_for_a_while() -> None:
+    (record,) = play(Demonstrator, [4], STICKY, max_steps=900)
+    assert record.score >= 60
+    assert record.lives_left >= 4
 
 
 def test_a_game_that_is_watched_goes_on_as_one_that_is_not() -> None:

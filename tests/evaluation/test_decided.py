@@ -5,9 +5,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import agents.demonstrator
+from agents.demonstrator import AIMS, Demonstrator
 from agents.rollout import play
-from envs.breakout import CLASSIC, NOOP, Game
+from envs.breakout import CLASSIC, LEARNT_ACTIONS, NOOP, Game
 from evaluation.decided import FRAME_COUNTER, Referee
 
 PATIENCE = 500  # steps
@@ -57,16 +57,19 @@ def test_with_both_walls_gone_the_game_is_decided(loops):
     assert steps_until_stopped(score=860, loops=False) is None
 
 
-def test_in_the_real_game_a_stopped_loop_wins_nothing_more(monkeypatch):
-    monkeypatch.setattr(
-        agents.demonstrator, "DRY_STEPS", 10**9
-    )  # always the paddle's centre: that goes round in circles
-    (record,) = play(
-        lambda games: Referee(agents.demonstrator.Demonstrator(games), games, True, PATIENCE),
-        [11],
-        CLASSIC,
-        max_steps=6000,
-    )
+class Centred:
+    """Always the paddle's centre under the ball: that goes round in circles."""
+
+    def __init__(self, games):
+        self._demonstrator = Demonstrator(games)
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=True):
+        costs = self._demonstrator.labels().costs[:, AIMS.index(0.0)]
+        return np.array(LEARNT_ACTIONS)[costs.argmin(axis=1)], state
+
+
+def test_in_the_real_game_a_stopped_loop_wins_nothing_more():
+    (record,) = play(lambda games: Referee(Centred(games), games, True, PATIENCE), [11], CLASSIC, max_steps=6000)
     assert record.truncated
     assert record.steps < 6000
     actions = record.actions

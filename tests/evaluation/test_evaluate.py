@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from agents.heads import ActionHead
 from agents.rollout import GameRecord
 from envs.breakout import STICKY, Game
 from evaluation import evaluate as judge
-from evaluation.evaluate import CHUNK, evaluate, play_task, split
+from evaluation.evaluate import CHUNK, evaluate, fingerprint_of, play_task, sources_of, split
 from evaluation.record import read_evaluations, read_games, write_evaluation
 
 GAMES = CHUNK + 2  # more than one chunk, the last one smaller
@@ -58,6 +59,15 @@ def test_judged_seeds_are_odd_and_each_is_another():
     seeds = [seed for task in split("random", "classic", 200, 1000, False, "cpu") for seed in task.seeds]
     assert all(seed % 2 == 1 for seed in seeds)
     assert len(set(seeds)) == 200
+
+
+def test_a_scripted_policy_is_known_by_all_its_sources(monkeypatch):
+    names = {path.name for path in sources_of("agents.demonstrator")}
+    assert {"demonstrator.py", "foresight.py", "paddle.py", "pilot.py", "breakout.py", "game_state.py"} <= names
+    before, read = fingerprint_of("demonstrator"), Path.read_bytes
+    assert before == fingerprint_of("demonstrator") != fingerprint_of("random")
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read(path) + b"#" * (path.name == "paddle.py"))
+    assert fingerprint_of("demonstrator") != before
 
 
 def test_every_agent_meets_the_same_games():
