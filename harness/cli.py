@@ -158,9 +158,11 @@ def train_command(words: Sequence[str]) -> None:
         return
     if paradigm not in PARADIGMS:
         raise UserError(f"train {paradigm or '(nothing)'}: choose a paradigm: {', '.join(PARADIGMS)}")
-    config = getattr(profile_named(_flag(flags, "--profile", Common.profile)), paradigm)
+    config, arm = getattr(profile_named(_flag(flags, "--profile", Common.profile)), paradigm), paradigm
+    if paradigm == "reinforcement" and _flag(flags, "--algorithm", "ppo") == "pqn":
+        config, arm = config.by_pqn(), "reinforcement_pqn"
     a = _parse(TRAINING[paradigm], f"train {paradigm}", flags, default=Training(config=config))
-    folder = a.runs / a.profile / paradigm / f"seed_{a.seed}"
+    folder = a.runs / a.profile / arm / f"seed_{a.seed}"
     print(train(Arm(paradigm, a.config), folder, _seed(a.seed), _device(a.device)))
 
 

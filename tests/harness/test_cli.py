@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,14 @@ def test_a_full_disk(refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "No space left" in said
 
 
+def test_a_full_gpu(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr("harness.cli.train", full)
+    assert "lower --minibatch" in refuse("train", "reinforcement", "--profile", "smoke")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_needs_nothing(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     try:
@@ -124,3 +133,13 @@ def test_scores_are_shown_of_an_agent_that_lies_anywhere(
     Agent(encoder, ActionHead(encoder.features_dim), "supervised").save(Path("mine.safetensors"))
     main(["evaluate", "mine.safetensors", "--games", "1"])
     assert "mine.safetensors" in capsys.readouterr().out
+
+
+def test_each_algorithm_has_its_own_numbers_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("harness.cli.train", lambda arm, folder, seed, device: asked.append((arm.config, folder)))
+    for words in ([], ["--algorithm", "pqn"], ["--algorithm=pqn", "--gae-lambda", "0.5"]):
+        main(["train", "reinforcement", "--profile", "smoke", "--runs", str(tmp_path), *words])
+    ppo = PROFILES["smoke"].reinforcement
+    assert [config for config, _ in asked] == [ppo, ppo.by_pqn(), replace(ppo.by_pqn(), gae_lambda=0.5)]
+    assert [folder.parent.name for _, folder in asked] == ["reinforcement", "reinforcement_pqn", "reinforcement_pqn"]
