@@ -181,12 +181,26 @@ def _controls(here: dict[str, Standing]) -> str:
         else:
             verdict += "more than on the encoder that was taught, so what that one learned stands in the way"
         text.append(_sentence(verdict))
+    text += _deprived(learnt, here)
     teacher, pupil = here.get("demonstrator"), here.get("supervised")
     if teacher and pupil and teacher.mean > 0:
         share = pupil.mean / teacher.mean
         text.append(f"The demonstrator, who reads the game's memory, scores {teacher.in_words}; "
                     f"the agent that learned from its labels reaches {share:.0%} of that.")  # fmt: skip
     return " ".join(text)
+
+
+def _deprived(learnt: Standing | None, here: dict[str, Standing]) -> list[str]:
+    """What the planner scores with something taken from it."""
+    controls = [here[name] for name in ("unsupervised_shuffled", "unsupervised_random") if name in here]
+    if learnt is None or not controls:
+        return []
+    scores = listed([f"{control.label} {control.in_words}" for control in controls])
+    if all(control.mean < learnt.mean / 2 and learnt.clear_of(control) for control in controls):
+        return [_sentence(f"{scores}: it plays by what it counted in its states")]
+    return [
+        _sentence(f"{scores}: not all below half of its own score, so part of that owes nothing to what it counted")
+    ]
 
 
 def _cautions(arms: Sequence[Standing], classic: dict[str, Standing]) -> str:

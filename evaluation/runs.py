@@ -21,6 +21,8 @@ ARMS = {
 CONTROLS = {
     "random": "Random policy",
     "unsupervised_untrained": "Planner, untrained encoder",
+    "unsupervised_shuffled": "Planner, its cells shuffled",
+    "unsupervised_random": "Planner, its actions by lot",
     "demonstrator": "Demonstrator (reads RAM)",
 }
 SHALLOW = {  # from before deep learning; nobody misses them where they were not trained
@@ -35,9 +37,16 @@ IN_PROSE = {
     **{name: name for name in ARMS},
     "random": "the random policy",
     "unsupervised_untrained": "the planner on an untrained encoder",
+    "unsupervised_shuffled": "the planner with its cells shuffled",
+    "unsupervised_random": "the planner with its cells' actions by lot",
     "demonstrator": "the demonstrator",
 }
-UNTRAINED = ("random", "demonstrator")  # nothing was learnt, so they have no ledger and no curve
+UNTRAINED = (
+    "random",
+    "demonstrator",
+    "unsupervised_shuffled",
+    "unsupervised_random",
+)  # nothing was learnt, so they have no ledger and no curve
 
 
 @dataclass(frozen=True)

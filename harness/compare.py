@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
 
 import torch
@@ -15,7 +16,7 @@ from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
-from agents.agent import Agent
+from agents.agent import Agent, load_agent
 from agents.files import UserError
 from agents.run import Run
 from envs.breakout import PROTOCOLS
@@ -39,6 +40,8 @@ from harness.bench import yardstick
 from harness.profiles import Arm, Profile
 from paradigms import reinforcement, supervised, unsupervised
 from paradigms.supervised import shallow
+from paradigms.unsupervised.controls import CONTROLS as CONTROLS_OF_UNSUPERVISED
+from paradigms.unsupervised.controls import control_of
 
 JUDGE_SEED = 1000
 FILM_PROTOCOL = "classic"
@@ -75,6 +78,15 @@ def train_all(profile: Profile, root: Path, seeds: Sequence[int], device: torch.
             train(arm, root / name / f"seed_{seed}", seed, device)
 
 
+def derive_controls(root: Path, seeds: Sequence[int]) -> None:
+    """Make the controls that cost nothing from every trained agent of the unsupervised arm."""
+    for seed, control in product(seeds, CONTROLS_OF_UNSUPERVISED):
+        source = root / "unsupervised" / f"seed_{seed}" / "agent.safetensors"
+        made = root / f"unsupervised_{control}" / source.parent.name / source.name
+        if source.exists() and not _newer(made, source):
+            control_of(load_agent(source), control, seed).save(made)
+
+
 def folders(profile: Profile, root: Path, seeds: Sequence[int]) -> dict[Path, str]:
     """Return who plays in which folder: the controls by name, and every agent that has been trained by its file."""
     found = {root / name / "seed_0": name for name in CONTROLS}
@@ -100,6 +112,7 @@ def judge_all(profile: Profile, root: Path, seeds: Sequence[int], device: torch.
         path, workers = folder / "evaluation.json", os.cpu_count() or 1
         return evaluate(agent, protocol, games, JUDGE_SEED, workers=workers, device=device.type, json_path=path)
 
+    derive_controls(root, seeds)
     players = folders(profile, root, seeds).items()
     return [judge(folder, agent, protocol) for folder, agent in players for protocol in PROTOCOLS]
 

@@ -19,6 +19,7 @@ from agents.run import Ledger
 from envs.breakout import CLASSIC
 from evaluation.record import Evaluation, JudgedGame, write_evaluation
 from evaluation.replay import Take, film
+from evaluation.runs import CONTROLS
 from evaluation.statistics import count_distinct, summarise
 
 CENTRES = {
@@ -27,6 +28,8 @@ CENTRES = {
     "reinforcement": (15, 18),
     "random": (1, 1),
     "unsupervised_untrained": (3, 4),
+    "unsupervised_shuffled": (2, 2),
+    "unsupervised_random": (1, 1),
     "demonstrator": (600, 860),
 }
 
@@ -123,7 +126,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("supervised", "unsupervised", "reinforcement"):
         for seed in range(3):
             _lend(footage, run_folder(root, name, seed, games=30))
-    for name in ("random", "unsupervised_untrained", "demonstrator"):
+    for name in CONTROLS:
         _lend(footage, run_folder(root, name))
     _lend(footage, root, "together")
     return root

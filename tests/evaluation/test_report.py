@@ -30,7 +30,7 @@ def test_whole_page(whole):
         "30, 4 distinct",
     ):
         assert text in html
-    assert html.count("<video") == 13
+    assert html.count("<video") == 15
     assert all((page.parent / name).stat().st_size > 0 for name in re.findall(r'src="([^"]+)"', html))
 
 
@@ -72,7 +72,7 @@ def test_a_single_file_has_its_films_inside(whole):
     page = write_report(whole, single_file=True)
     html = page.read_text()
     assert page.name == "breakout.html"
-    assert html.count('src="data:video/mp4;base64,') == 13
+    assert html.count('src="data:video/mp4;base64,') == 15
     assert 'src="together' not in html
 
 

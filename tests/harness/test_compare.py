@@ -48,7 +48,9 @@ def test_compare_takes_an_empty_folder_to_a_report_and_a_second_call_redoes_noth
             assert (folder / artefact).exists(), f"{name}/{artefact}"
         for evaluation in read_json(folder / "evaluation.json"):
             assert len(evaluation["games"]) == PROFILES["smoke"].games
-    assert {"random", "demonstrator"} <= {path.name for path in root.iterdir()}
+    controls = {"random", "demonstrator", "unsupervised_shuffled", "unsupervised_random"}
+    assert controls <= {path.parents[1].name for path in root.glob("*/*/evaluation.json")}
+    assert "What they see" in page
     assert page.count("<video") >= 6
     before = {
         path: path.stat().st_mtime_ns for path in root.glob("*/*/*") if path.suffix in (".safetensors", ".json", ".mp4")
