@@ -4,7 +4,8 @@
 found elsewhere; here only what can be seen counts: the world out of sight stays where it was last, and how long ago
 that was is part of the state; self out of sight is taken to be at the edge that it was near (a paddle half inside a
 wall is hard to see). What stands perfectly still is not taken for the world: a hole in a wall, say, looks like a ball
-to a slot.
+to a slot. A faint reading counts where the thing was heading anyway, as in the gates of Kalman trackers (Bar-Shalom and
+Fortmann 1988, "Tracking and Data Association").
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ _STILL = 0.5  # pixels a step
 _MARGIN = 4.0  # pixels: self, when it slips out of sight at the edge of the picture, is still in it
 _NEAR = 16.0  # pixels: from so near it can have slipped there
 _LEAP = 12.0  # pixels a step: nothing moves so fast; another thing is being read
+_COURSE = 4.0  # pixels: so near to where the world's thing was heading, little confidence is enough:
+_ENOUGH = 0.25  # of the threshold
 # The place in LEARNT_ACTIONS of each of ALE's actions; FIRE moves nothing.
 CODES = np.zeros(4, np.int64)
 CODES[[NOOP, RIGHT, LEFT]] = 0, 1, 2
@@ -62,7 +65,10 @@ def track(state: Floats, self_reading: Floats, world_reading: Floats, thresholds
     gap = np.floor(before[:, UNSEEN]) + 1
     moved = world_reading[:, :2] - before[:, [WORLD_X, WORLD_Y]]
     moves = np.abs(moved).sum(axis=1)
-    seen = (world_reading[:, 2] > thresholds[1]) & (moves > _STILL) & ((gap > _GAP) | (moves < _LEAP * gap))
+    off_course = np.abs(moved - before[:, [WORLD_DX, WORLD_DY]] * gap[:, None]).sum(axis=1)
+    on_course = (gap <= _GAP) & (off_course < _COURSE)
+    sure = world_reading[:, 2] > thresholds[1] * np.where(on_course, _ENOUGH, 1)
+    seen = sure & (moves > _STILL) & ((gap > _GAP) | (moves < _LEAP * gap))
     fresh = seen & (gap <= _GAP)
     velocity = np.where(fresh[:, None], moved / gap[:, None], 0)
     after[:, [WORLD_X, WORLD_Y]] = np.where(seen[:, None], world_reading[:, :2], before[:, [WORLD_X, WORLD_Y]])

@@ -134,6 +134,19 @@ def test_unseen_and_still_things_keep_their_place() -> None:
         assert after[0, [tracker.WORLD_X, tracker.WORLD_Y, tracker.UNSEEN]].tolist() == [31, 53, 1]
 
 
+def test_a_faint_reading_counts_only_where_the_thing_was_heading() -> None:
+    state, start, both = tracker.unknown(1), np.ones(1, np.bool_), np.array([0.5, 0.5], np.float32)
+    here = np.array([[40, 76, 0.9]], np.float32)
+    for x, y in ((30, 50), (31, 53)):
+        state = tracker.track(state, here, np.array([[x, y, 0.9]], np.float32), both, start)
+        start[:] = False
+    ahead = tracker.track(state, here, np.array([[32.5, 56, 0.2]], np.float32), both, start)
+    assert ahead[0, [tracker.WORLD_X, tracker.WORLD_Y, tracker.UNSEEN]].tolist() == [32.5, 56, 0]
+    for x, y, confidence in ((26, 50, 0.2), (32.5, 56, 0.1)):  # off course; fainter still
+        after = tracker.track(state, here, np.array([[x, y, confidence]], np.float32), both, start)
+        assert after[0, [tracker.WORLD_X, tracker.WORLD_Y, tracker.UNSEEN]].tolist() == [31, 53, 1]
+
+
 def test_a_saved_planner_acts_as_before(head: PlannerHead, tmp_path: Path) -> None:
     torch.manual_seed(0)
     agent = Agent(Encoder("small"), head, "unsupervised")
