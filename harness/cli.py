@@ -27,7 +27,7 @@ from harness import bench
 from harness.compare import compare, film_all, judge_all, probe_tables, score_table, train
 from harness.curve import COUNTS, label_curve
 from harness.profiles import PARADIGMS, Arm, profile_named
-from harness.shallow import train_shallow
+from harness.shallow import study_table, train_shallow
 from paradigms import reinforcement, supervised, unsupervised
 
 ProtocolName = Literal["classic", "sticky"]
@@ -247,8 +247,7 @@ def curve_command(words: Sequence[str]) -> None:
 def shallow_command(words: Sequence[str]) -> None:
     """fit naive Bayes and kernel machines to the imitator's labels"""
     a = _stage("shallow", words)
-    for agent in train_shallow(a.runs / a.profile, a.seeds, _device(a.device)):
-        print(agent)
+    Console().print(study_table(train_shallow(a.runs / a.profile, a.seeds, _device(a.device))))
 
 
 def bench_command(words: Sequence[str]) -> None:

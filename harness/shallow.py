@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import get_args
 
 import torch
+from rich.box import SIMPLE
+from rich.table import Table
 
-from agents.files import UserError
+from agents.files import UserError, read_json
 from harness.compare import train
 from harness.profiles import Arm
 from paradigms.supervised.shallow import Inputs, Method, ShallowConfig
@@ -24,6 +26,21 @@ def arms(source: Path) -> dict[str, Arm]:
         f"{method}_{inputs}": Arm("shallow", ShallowConfig(str(source), method, inputs))
         for method, inputs in product(METHODS, INPUTS)
     }
+
+
+def study_table(agents: Sequence[Path]) -> Table:
+    """Return what each budget of labels bought, as a terminal shows it."""
+    table = Table(title="Games never trained on, ball about to land", box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("machine")
+    for column in ("labels", "seconds to fit", "regret, px", "accuracy", "moves"):
+        table.add_column(column, justify="right")
+    for agent in agents:
+        for row in read_json(agent.with_name("study.json")):
+            shares = [f"{row[name]:.0%}" if name in row else "" for name in ("heldout_accuracy", "heldout_moves")]
+            regret = f"{row['heldout_regret_px']:.2f}" if "heldout_regret_px" in row else ""
+            name = f"{agent.parents[1].name} {agent.parent.name.removeprefix('seed_')}"
+            table.add_row(name, f"{row['labels']:,}", f"{row['fit_seconds']:.1f}", regret, *shares)
+    return table
 
 
 def train_shallow(root: Path, seeds: Sequence[int], device: torch.device) -> list[Path]:

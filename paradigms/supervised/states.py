@@ -72,23 +72,16 @@ def read_states(run_folder: Path, sight: Sight, encoder: Encoder) -> States:
     Raises:
         UserError: there is nothing, or it is damaged.
     """
-    rounds = list(_rounds(run_folder / "checkpoints"))
+    rounds, first = [], 0
+    for states in _rounds(run_folder / "checkpoints"):  # whose full pictures would not all fit in memory
+        pieces, parts = _pictures(states) if sight == "pixels" else _features(states, encoder)
+        costs = states.costs[:, CENTRE].astype(np.float32)
+        regrets = costs - costs.min(axis=1, keepdims=True)
+        rounds.append((pieces, parts + first, regrets, states.frames.astype(np.float32), states.held_out))
+        first += len(pieces)
     if not rounds:
         raise UserError(f"{run_folder}: holds no labelled states; train that arm first: `breakout train supervised`")
-    pieces, parts, first = [], [], 0
-    for states in rounds:
-        new, which = _pictures(states) if sight == "pixels" else _features(states, encoder)
-        pieces.append(new)
-        parts.append(which + first)
-        first += len(new)
-    costs = np.concatenate([states.costs[:, CENTRE] for states in rounds]).astype(np.float32)
-    return States(
-        np.concatenate(pieces),
-        np.concatenate(parts),
-        costs - costs.min(axis=1, keepdims=True),
-        np.concatenate([states.frames for states in rounds]).astype(np.float32),
-        np.concatenate([states.held_out for states in rounds]),
-    )
+    return States(*(np.concatenate(column) for column in zip(*rounds, strict=True)))
 
 
 def _rounds(checkpoints: Path) -> Iterator[Labelled]:

@@ -40,8 +40,9 @@ def test_machines_are_trained_found_by_the_judge_and_named_in_the_report(
     monkeypatch.setattr("harness.shallow.INPUTS", ("features",))
     monkeypatch.setattr("harness.compare.yardstick", lambda: "not measured here")
     main(["shallow", "--profile", "smoke", "--runs", str(root.parent), "--device", "cpu"])
-    agents = [Path(line) for line in capsys.readouterr().out.splitlines()]
-    assert [agent.parents[1].name for agent in agents] == ["bayes_features", "kernel_features"]
+    shown = [line.split()[:2] for line in capsys.readouterr().out.splitlines() if "_features" in line]
+    assert shown == [["bayes_features", "0"]] * 2 + [["kernel_features", "0"]] * 2, "100 labels and all, each"
+    agents = [root / f"{method}_features" / "seed_0" / "agent.safetensors" for method in ("bayes", "kernel")]
     assert [load_agent(agent).head.kind for agent in agents] == ["bayes", "kernel"]
     assert {agent.parent: str(agent) for agent in agents}.items() < folders(SMOKE, root, (0,)).items()
     labels = {run.name: run.label for run in read_profile(root)}
