@@ -32,14 +32,14 @@ def study_table(agents: Sequence[Path]) -> Table:
     """Return what each budget of labels bought, as a terminal shows it."""
     table = Table(title="Games never trained on, ball about to land", box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("machine")
-    for column in ("labels", "seconds to fit", "regret, px", "accuracy", "moves"):
+    for column in ("labels", "CPU seconds", "regret, px", "accuracy", "moves"):
         table.add_column(column, justify="right")
     for agent in agents:
         for row in read_json(agent.with_name("study.json")):
             shares = [f"{row[name]:.0%}" if name in row else "" for name in ("heldout_accuracy", "heldout_moves")]
             regret = f"{row['heldout_regret_px']:.2f}" if "heldout_regret_px" in row else ""
             name = f"{agent.parents[1].name} {agent.parent.name.removeprefix('seed_')}"
-            table.add_row(name, f"{row['labels']:,}", f"{row['fit_seconds']:.1f}", regret, *shares)
+            table.add_row(name, f"{row['labels']:,}", f"{row['cpu_seconds']:.1f}", regret, *shares)
     return table
 
 

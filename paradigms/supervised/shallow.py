@@ -55,7 +55,7 @@ class ShallowConfig:
     inputs: Inputs = "features"
     """What is decided by: shrunk pictures, the features of the source's encoder, or those of an untrained one."""
     labels: int = 0
-    """Only the first so many labels that are not held out (states); 0 takes all."""
+    """Only so many of the labels that are not held out, an even sample of them (states); 0 takes all."""
     landmarks: int = 1_000
     """States that a kernel machine compares with (states)."""
 
@@ -76,8 +76,8 @@ class ShallowConfig:
 def train(config: ShallowConfig, run: Run) -> Agent:
     """Fit to growing budgets of labels, and log what each buys; return the agent of the last, which is all asked for.
 
-    `metrics.csv` and `study.json` hold for each budget the settings chosen, the seconds that choosing and fitting took,
-    and how it does in held-out games.
+    `metrics.csv` and `study.json` hold for each budget the settings chosen, the CPU seconds that choosing and fitting
+    took, and how it does in held-out games.
     """
     run.tick(0, 1, "reading labels", dict)
     encoder = _encoder(config, run)
@@ -90,15 +90,16 @@ def train(config: ShallowConfig, run: Run) -> Agent:
     budgets = [*(budget for budget in BUDGETS if budget < count), count]
     for number, budget in enumerate(budgets):
         run.tick(1 + number, 2 + len(budgets), f"{budget} labels", dict)
-        start = time.perf_counter()
-        head, settings = fit(config, states, known[:budget], np.random.default_rng(run.stream("states")))
-        seconds = time.perf_counter() - start
-        study.append({"labels": budget, "fit_seconds": seconds, **settings, **held_out(head, states)})
+        start = time.process_time()
+        rows = known[np.linspace(0, len(known) - 1, budget).astype(int)]
+        head, settings = fit(config, states, rows, np.random.default_rng(run.stream("states")))
+        seconds = time.process_time() - start
+        ledger = run.ledger
+        ledger.labels = ledger.agent_steps = ledger.samples = budget  # each label is a step that somebody played
+        ledger.frames = FRAME_SKIP * budget
+        study.append({"labels": budget, "cpu_seconds": seconds, **settings, **held_out(head, states)})
         run.log(**study[-1])
     write_json(run.folder / "study.json", study)
-    # Each label is a step that somebody played.
-    run.ledger.labels = run.ledger.agent_steps = run.ledger.samples = count
-    run.ledger.frames = FRAME_SKIP * count
     return Agent(encoder, head, run.paradigm, device=run.device)
 
 
@@ -119,7 +120,7 @@ def fit(
         UserError: some action is never the best one.
     """
     if len(np.unique(states.best[rows])) < len(LEARNT_ACTIONS):
-        raise UserError(f"the first {len(rows)} labels of {config.source} never ask for some action; use more labels")
+        raise UserError(f"--labels {len(rows)} of {config.source} never ask for some action; use more labels")
     first = len(rows) * 4 // 5
     fitted, compared = _sample(rows[:first], MOST_FITTED, generator), _sample(rows[first:], MOST_COMPARED, generator)
     tried = [

@@ -168,7 +168,7 @@ def test_a_run_fits_every_budget_and_leaves_an_agent_that_plays(source: Path, tm
         run.finish(shallow.train(config, run), tmp_path / "agent.safetensors")
     study = json.loads((tmp_path / "study.json").read_text())
     assert [row["labels"] for row in study] == [100, 1_000, 1_010]
-    assert all(row["fit_seconds"] > 0 and row["width"] in shallow.GRIDS["kernel"]["width"] for row in study)
+    assert all(row["cpu_seconds"] > 0 and row["width"] in shallow.GRIDS["kernel"]["width"] for row in study)
     ledger = json.loads((tmp_path / "ledger.json").read_text())
     assert (ledger["labels"], ledger["frames"], ledger["gradient_steps"]) == (1_010, 4_040, 0)
     agent = load_agent(tmp_path / "agent.safetensors")
