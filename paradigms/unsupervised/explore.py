@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from agents.encoder import Encoder
+from agents.files import UserError
 from agents.planner import PlannerHead
 from agents.policy import State
 from agents.rollout import Transitions
@@ -102,4 +103,6 @@ def read_all(encoder: Encoder, head: PlannerHead, rollout: Transitions, on_step:
         batch = torch.from_numpy(observations).to(device)
         readings[rows] = head.read(encoder, batch).reshape(len(rows), games, -1, 3)
         on_step()
+    if not np.isfinite(readings).all():
+        raise UserError("the keypoints are no longer numbers; give a smaller --learning-rate")
     return readings

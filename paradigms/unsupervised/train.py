@@ -34,6 +34,7 @@ from envs.breakout import CLASSIC, FRAME_SKIP, BreakoutVecEnv
 from paradigms.unsupervised.count import build
 from paradigms.unsupervised.explore import Experience, Explorer, read_all
 from paradigms.unsupervised.insight import find_roles, thresholds
+from paradigms.unsupervised.limits import check_exploration, check_memory
 from paradigms.unsupervised.represent import KeypointTraining, MovingResidual, train_features
 
 EPSILON = (0.05, 0.05, 0.05, 0.03, 0.02, 0.01)  # of round 1, 2, ...; the last one ever after
@@ -75,11 +76,7 @@ class Config:
             raise UserError(f"--slots must be at least 2 (self and world), got {self.slots}")
         if self.self_cells > 10_000:
             raise UserError(f"--self-cells {self.self_cells} is more than an agent file holds; give at most 10000")
-        if self.round_steps < 6 * self.self_cells:
-            raise UserError(
-                f"--round-steps {self.round_steps} is too few for --self-cells {self.self_cells}; "
-                f"give at least {6 * self.self_cells} steps or fewer cells"
-            )
+        check_exploration(self.games, self.round_steps, self.self_cells)
 
 
 class Learner:
@@ -90,7 +87,7 @@ class Learner:
         torch.manual_seed(int(run.stream("weights").generate_state(1)[0]))
         self.encoder = Encoder(config.encoder).to(run.device)
         self.keypoints = KeypointHead(config.encoder, config.slots).to(run.device)
-        self.steps = max(8, config.round_steps // config.games)  # of each game, in a round
+        self.steps = config.round_steps // config.games  # of each game, in a round
         self.stages = ["play", "see", "play", "see", *["play"] * (config.rounds - 1)]
         self.stage, self.training = 0, dict[str, Any]()
         self.experience: list[Experience] = []
@@ -242,6 +239,7 @@ def join(parts: list[Transitions]) -> Transitions:
 
 def train(config: Config, run: Run) -> Agent:
     """Play, see, play, see, and play on, each time planning on all that was counted; returns the last count's agent."""
+    check_memory(config.round_steps)
     learner = Learner(config, run)
     learner.restore()
     while learner.stage < len(learner.stages):

@@ -9,13 +9,17 @@ import torch
 from ale_py import ALEInterface
 
 from agents.agent import load_agent
+from agents.encoder import Encoder
 from agents.files import UserError
+from agents.planner import PlannerHead
+from agents.rollout import Transitions
 from agents.run import Run
 from envs.breakout import Game
 from paradigms import unsupervised
 from paradigms.unsupervised import represent
-from paradigms.unsupervised.explore import Experience
+from paradigms.unsupervised.explore import Experience, read_all
 from paradigms.unsupervised.insight import Landings
+from paradigms.unsupervised.limits import check_memory, free_memory
 
 TINY = unsupervised.Config(
     games=4,
@@ -95,11 +99,30 @@ def test_refuses_what_cannot_work() -> None:
         unsupervised.Config(rounds=0)
     with pytest.raises(UserError, match="--self-cells"):
         unsupervised.Config(round_steps=1_000, self_cells=1_000)
+    with pytest.raises(UserError, match="at most 166 cells"):
+        unsupervised.Config(round_steps=1_000, self_cells=167)
+    with pytest.raises(UserError, match="at least 2048 steps or at most 46 games"):
+        unsupervised.Config(games=64, round_steps=1_500, self_cells=10)
+    with pytest.raises(UserError, match="at most 2834 steps"):
+        check_memory(24_000, available=100_000_000)
+    check_memory(2_834, available=100_000_000)
+    assert free_memory() > 1e8
     with pytest.raises(UserError, match="nothing moves"):
         represent.MovingResidual(np.full((40, 2, 84, 84), 7, np.uint8), np.random.default_rng(0))
     with pytest.raises(ValueError, match="empty"):
         empty = np.zeros((0, 2))
         Experience(np.zeros((0, 2, 3, 3)), empty.astype(int), empty, empty.astype(bool), empty.astype(bool))
+
+
+def test_keypoints_that_are_no_numbers_are_refused_with_the_flag() -> None:
+    steps, games = 12, 2
+    mask = np.zeros((steps, games), np.bool_)
+    pictures, age = np.zeros((steps + 4, games, 84, 84), np.uint8), np.full((steps + 1, games), 9)
+    rollout = Transitions(pictures, age, mask.astype(np.int64), mask.astype(np.float32), mask, mask)
+    head = PlannerHead("small", 2, 0, 1, 0)
+    torch.nn.init.constant_(head.keypoints.to_pixels.weight, float("nan"))
+    with pytest.raises(UserError, match="--learning-rate"):
+        read_all(Encoder("small"), head, rollout, lambda: None)
 
 
 def test_what_stands_still_is_no_residual_and_what_moves_is() -> None:
