@@ -8,11 +8,11 @@ VENV    := .venv
 BREAKOUT := $(VENV)/bin/breakout
 TRAIN   = for seed in $(SEEDS); do $(BREAKOUT) train $@ --profile $(PROFILE) --seed $$seed --device $(DEVICE) --runs $(RUNS) || exit $$?; done
 
-.PHONY: help setup compare curve shallow supervised unsupervised reinforcement evaluate replay report watch results test check bench clean
+.PHONY: help setup compare curve supervised_regressor supervised_cloning reinforcement_pqn shallow supervised unsupervised reinforcement evaluate replay report watch results test check bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z]+):.*## /\1|/' | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z_]+:.*## ' $(MAKEFILE_LIST) | sort | sed -E 's/^([a-z_]+):.*## /\1|/' | awk -F'|' '{printf "  make %-21s %s\n", $$1, $$2}'
 	@echo '  variables:  PROFILE=$(PROFILE) SEEDS="$(SEEDS)" DEVICE=$(DEVICE) RUNS=$(RUNS)'
 
 setup: $(VENV)/.ready ## create .venv and install the pinned dependencies
@@ -31,6 +31,12 @@ supervised: setup ## learn from the demonstrator's labels
 unsupervised: setup ## learn from unlabelled exploration
 	@$(TRAIN)
 reinforcement: setup ## learn from the score
+	@$(TRAIN)
+supervised_regressor: setup ## the same, but a regressor of where the ball lands
+	@$(TRAIN)
+supervised_cloning: setup ## the same, but from the demonstrator's states alone
+	@$(TRAIN)
+reinforcement_pqn: setup ## the same from values of actions alone (PQN)
 	@$(TRAIN)
 shallow: setup ## what came before deep learning, on the labels that `make supervised` gathered
 	@$(BREAKOUT) shallow --profile $(PROFILE) --seeds $(SEEDS) --device $(DEVICE) --runs $(RUNS)

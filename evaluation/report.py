@@ -155,7 +155,7 @@ def _score_section(runs: Sequence[RunResult], protocol: Protocol) -> ScoreSectio
     rows: list[Row] = []
     for name, group in groupby(judged, key=lambda pair: pair[0].name):
         members = list(group)
-        kind = "control" if name not in ARMS else "seed" if len(members) > 1 else "single"
+        kind = "control" if name in CONTROLS else "seed" if len(members) > 1 else "single"
         if len(members) > 1:
             rows.append(_mean_row(members[0][0].label, [e for _, e in members]))
         rows += [Row(kind, _row_label(run, e), _score_cells(e)) for run, e in members]
@@ -303,7 +303,7 @@ def _ledger_rows(runs: Sequence[RunResult]) -> list[Row]:
     rows: list[Row] = []
     for name, group in groupby([run for run in runs if run.ledger is not None], key=lambda run: run.name):
         members = [(run, run.ledger) for run in group if run.ledger is not None]
-        kind = "control" if name not in ARMS else "seed" if len(members) > 1 else "single"
+        kind = "control" if name in CONTROLS else "seed" if len(members) > 1 else "single"
         if len(members) > 1:
             label = f"{members[0][0].label}, mean of {len(members)} seeds"
             rows.append(Row("mean", label, _ledger_cells(mean_ledger([ledger for _, ledger in members]))))

@@ -25,7 +25,12 @@ CONTROLS = {
     "unsupervised_random": "Planner, its actions by lot",
     "demonstrator": "Demonstrator (reads RAM)",
 }
-SHALLOW = {  # from before deep learning; nobody misses them where they were not trained
+VARIANTS = {  # nobody misses them where they were not trained
+    "supervised_regressor": "Supervised, regressor",
+    "supervised_cloning": "Supervised, plain cloning",
+    "reinforcement_pqn": "Reinforcement, Q-values (PQN)",
+}
+SHALLOW = {  # from before deep learning; nor these
     "bayes_pixels": "Naive Bayes on pixels",
     "bayes_features": "Naive Bayes on the imitator's features",
     "bayes_untrained": "Naive Bayes on untrained features",
@@ -80,7 +85,7 @@ class RunResult:
     @property
     def label(self) -> str:
         """How people call what played here."""
-        return {**ARMS, **CONTROLS, **SHALLOW}.get(self.name, self.name)
+        return {**ARMS, **CONTROLS, **VARIANTS, **SHALLOW}.get(self.name, self.name)
 
     @property
     def in_prose(self) -> str:
@@ -107,7 +112,7 @@ def read_profile(folder: Path) -> list[RunResult]:
     found = [path for path in folder.glob("*/seed_*") if path.is_dir() and path.name.removeprefix("seed_").isdigit()]
     if not found:
         raise UserError(f"{folder}: holds no runs (<name>/seed_<n>); pass a profile's folder such as runs/quick")
-    order = [*ARMS, *CONTROLS, *SHALLOW]
+    order = [*ARMS, *CONTROLS, *VARIANTS, *SHALLOW]
 
     def place(path: Path) -> tuple[int, str, int]:
         name = path.parent.name

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -78,6 +79,12 @@ TRAINING: dict[str, Any] = {
     "unsupervised": Training[unsupervised.Config],
     "reinforcement": Training[reinforcement.Config],
 }
+
+# Flags that make a variant of an arm, which has a run folder of its own.
+VARIANTS = (
+    ("--learner", "regressor", "supervised_regressor"),
+    ("--algorithm", "pqn", "reinforcement_pqn"),
+)
 
 
 @dataclass(frozen=True)
@@ -151,19 +158,22 @@ class Reporting:
 
 
 def train_command(words: Sequence[str]) -> None:
-    """train one paradigm"""
-    paradigm, flags = (words[0], words[1:]) if words else ("", [])
-    if paradigm in ("--help", "-h"):
-        print(f"usage: breakout train {{{','.join(PARADIGMS)}}} [flags]\n\neach paradigm has its own flags and --help")
+    """train one paradigm, or a variant of it"""
+    name, flags = (words[0], words[1:]) if words else ("", [])
+    profile = profile_named(_flag(flags, "--profile", Common.profile))
+    arms = {paradigm: Arm(paradigm, getattr(profile, paradigm)) for paradigm in PARADIGMS} | profile.variants()
+    if name in ("--help", "-h"):
+        print(f"usage: breakout train {{{','.join(arms)}}} [flags]\n\neach has its own flags and --help")
         return
-    if paradigm not in PARADIGMS:
-        raise UserError(f"train {paradigm or '(nothing)'}: choose a paradigm: {', '.join(PARADIGMS)}")
-    config, arm = getattr(profile_named(_flag(flags, "--profile", Common.profile)), paradigm), paradigm
-    if paradigm == "reinforcement" and _flag(flags, "--algorithm", "ppo") == "pqn":
-        config, arm = config.by_pqn(), "reinforcement_pqn"
-    a = _parse(TRAINING[paradigm], f"train {paradigm}", flags, default=Training(config=config))
-    folder = a.runs / a.profile / arm / f"seed_{a.seed}"
-    print(train(Arm(paradigm, a.config), folder, _seed(a.seed), _device(a.device)))
+    if name not in arms:
+        raise UserError(f"train {name or '(nothing)'}: choose one of {', '.join(arms)}")
+    for flag, word, variant in VARIANTS:
+        if _flag(flags, flag, "") == word:
+            name = variant
+    arm = arms[name]
+    a = _parse(TRAINING[arm.paradigm], f"train {name}", flags, default=Training(config=arm.config))
+    folder = a.runs / a.profile / name / f"seed_{a.seed}"
+    print(train(Arm(arm.paradigm, a.config), folder, _seed(a.seed), _device(a.device)))
 
 
 def evaluate_command(words: Sequence[str]) -> None:
@@ -328,7 +338,7 @@ def _stage(command: str, words: Sequence[str]) -> Stage:
 
 def _flag(words: Sequence[str], name: str, default: str) -> str:
     """Read one flag before the others: the profile decides their defaults."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in pairwise([*words, ""]):
         if word == name:
             return following
         if word.startswith(f"{name}="):

@@ -35,6 +35,15 @@ class Profile:
             "reinforcement": Arm("reinforcement", self.reinforcement),
         }
 
+    def variants(self) -> dict[str, Arm]:
+        """Return what else can be trained, on an arm's budget, by the name of its run folder."""
+        ours = self.supervised
+        return {
+            "supervised_regressor": Arm("supervised", replace(ours, learner="regressor")),
+            "supervised_cloning": Arm("supervised", replace(ours, demonstrated_rounds=ours.rounds)),
+            "reinforcement_pqn": Arm("reinforcement", self.reinforcement.by_pqn()),
+        }
+
 
 Config = supervised.Config | unsupervised.Config | reinforcement.Config | ShallowConfig
 

@@ -143,3 +143,21 @@ def test_each_algorithm_has_its_own_numbers_and_folder(tmp_path: Path, monkeypat
     ppo = PROFILES["smoke"].reinforcement
     assert [config for config, _ in asked] == [ppo, ppo.by_pqn(), replace(ppo.by_pqn(), gae_lambda=0.5)]
     assert [folder.parent.name for _, folder in asked] == ["reinforcement", "reinforcement_pqn", "reinforcement_pqn"]
+
+
+@pytest.mark.parametrize(
+    ("words", "folder"),
+    [
+        (["supervised", "--learner", "regressor"], "supervised_regressor"),
+        (["supervised_regressor"], "supervised_regressor"),
+        (["supervised_cloning"], "supervised_cloning"),
+        (["reinforcement_pqn"], "reinforcement_pqn"),
+    ],
+)
+def test_variants_have_their_own_numbers_and_folders(
+    words: list[str], folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+    monkeypatch.setattr("harness.cli.train", lambda arm, folder, seed, device: asked.append((arm, folder)))
+    main(["train", *words, "--profile", "smoke", "--runs", str(tmp_path)])
+    assert asked == [(PROFILES["smoke"].variants()[folder], tmp_path / "smoke" / folder / "seed_0")]
