@@ -1,9 +1,9 @@
-"""Two of scikit-learn's estimators, fitted to labelled states, and the heads that decide exactly as they would.
+"""Two of scikit-learn's machines, fitted to labelled states, and the heads that decide exactly as they would.
 
-- Gaussian naive Bayes: classes are the cheapest actions, samples weigh as in `losses.py`.
-- A kernel machine: ridge regression of each action's cost on a Nystroem map of the RBF kernel (Williams and Seeger
-  2001); the cheapest action is played, which is cost-sensitive one-against-all. With no more states than landmarks
-  the map is exact, and so is the machine (kernel ridge regression).
+- `GaussianNB`: classes are the cheapest actions, samples weigh as in `losses.py`.
+- `Nystroem` (Williams and Seeger 2001) with the RBF kernel, and behind it a ridge regression of each action's cost; the
+  cheapest action is played, which is cost-sensitive one-against-all. The regression is that of `Ridge`, solved from
+  sums over chunks of states. With no more states than landmarks the map is exact: kernel ridge regression.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from agents.shallow import BayesHead, KernelHead, Sight
 from envs.breakout import LEARNT_ACTIONS
 from paradigms.supervised.labelled import NEAR
 from paradigms.supervised.losses import sample_weights
-from paradigms.supervised.states import Floats, Rows, States
+from paradigms.supervised.states import CENTRE, Floats, Rows, States
 
 FAR_WEIGHT = 0.2  # of states whose landing the picture hardly shows, as in `losses.py`
 MOST_PX = 30.0  # of cost that is told apart: hopeless actions are all alike
@@ -43,8 +43,8 @@ def fit_bayes(states: States, rows: Rows, smoothings: Sequence[float]) -> Iterat
     model = GaussianNB(var_smoothing=0.0)  # added below: in `partial_fit` each chunk would add another amount
     best = states.best
     for part, inputs in states.chunks(rows):
-        costs = torch.from_numpy(states.costs[part])[:, None].expand(-1, 3, -1)
-        weights = sample_weights(costs, torch.from_numpy(states.frames[part]))[:, 0].numpy()
+        costs, frames = torch.from_numpy(states.costs[part])[:, None], torch.from_numpy(states.frames[part])
+        weights = sample_weights(costs, frames)[:, CENTRE].numpy()
         model.partial_fit(inputs.astype(np.float64), best[part], CLASSES, weights)
     variances = model.var_
     for smoothing in smoothings:
