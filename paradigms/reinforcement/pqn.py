@@ -15,11 +15,13 @@ What differs from the paper:
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
 import torch
+from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor
 from torch.nn import functional
@@ -29,8 +31,10 @@ from agents.encoder import Encoder, Width
 from agents.values import ValueHead
 from envs.breakout import LEARNT_ACTIONS
 from paradigms.reinforcement.config import Config
-from paradigms.reinforcement.learner import EncoderPolicy, Learner
+from paradigms.reinforcement.learner import EncoderPolicy, Learner, order_weights
 from paradigms.reinforcement.rollout import Batch
+
+FIRST_VALUES = 0.01  # gain of the last layer at the start: nothing is worth anything yet
 
 
 class QLoss(NamedTuple):
@@ -98,7 +102,15 @@ class QPolicy(EncoderPolicy):
         self.encoder = Encoder(width)
         self.head = ValueHead(self.encoder.features_dim, last_epsilon)
         self.register_buffer("epsilon", torch.ones(()))
+        self._initialise()
         self.optimizer = torch.optim.RAdam(self.parameters(), lr_schedule(1))
+
+    def _initialise(self) -> None:
+        """As stable-baselines3 does it for PPO: PyTorch's own start lets the biases drown a ball of five pixels."""
+        order_weights(self, torch.contiguous_format)
+        for layer in (*self.encoder.convolutions, self.encoder.linear):
+            ActorCriticPolicy.init_weights(layer, math.sqrt(2))
+        ActorCriticPolicy.init_weights(self.head.linear, FIRST_VALUES)
 
     def values(self, observations: Tensor) -> Tensor:
         """`(B, 4, 84, 84)` uint8 -> `(B, 3)`."""
