@@ -10,6 +10,8 @@ Round by round:
    batch is seen in a mirror. While one core fits, another gathers the next round.
 3. *Choose*: the moving averages of the weights (Polyak and Juditsky 1992) after the last few rounds play validation
    games; the one that played best is the agent. At play it averages its view of the picture and of the mirror image.
+
+Where the labels are a data set of recorded games instead (`--labels FOLDER`), `cloned.py` tells the story.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ from agents.files import Tree, UserError
 from agents.imitator import REACH, ImitatorHead
 from agents.run import Run
 from envs.breakout import FRAME_SKIP, game_seeds
+from paradigms.supervised.cloned import train_on
 from paradigms.supervised.config import Config
 from paradigms.supervised.gather import Gatherer, Harvest, Order, Weights, make_agent
 from paradigms.supervised.labelled import NEAR, Batch, Labelled, Pool
@@ -121,6 +124,8 @@ class Learner:
 
 def train(config: Config, run: Run) -> Agent:
     """Learn from labelled states; see the module's text. Rounds already gathered and fitted are not done again."""
+    if config.labels != "demonstrator":
+        return train_on(config, run)
     threads = torch.get_num_threads()
     torch.set_num_threads(max(1, threads - 1))  # the other core is for gathering
     try:
