@@ -24,7 +24,7 @@ from agents.demonstrator import Demonstrator
 from agents.encoder import Encoder
 from agents.imitator import ImitatorHead
 from agents.rollout import play
-from envs.breakout import CLASSIC, LEARNT_ACTIONS, STACK, STICKY, Actions, Bytes, Game, Mask, game_seeds
+from envs.breakout import BOTH_WALLS, CLASSIC, LEARNT_ACTIONS, STACK, STICKY, Actions, Bytes, Game, Mask, game_seeds
 from paradigms.supervised.config import Config
 from paradigms.supervised.labelled import Labelled, reading_targets
 
@@ -105,7 +105,7 @@ class Field:
                 game = self._games[place]
                 game.step(int(action))
                 steps += 1
-                if not game.over:
+                if not game.over and game.score < BOTH_WALLS:  # an empty board teaches nothing
                     album.turn(place, game.observation[-1:])
                     continue
                 if not taught[place]:
