@@ -1,39 +1,32 @@
 """What this machine can do, measured in one run: speeds differ threefold between machines, ratios travel.
 
 Four questions: what our adapter costs over the bare native environment; how fast the Nature network trains here (the
-yardstick for the README's minutes); whether imitation ever waits for its data; and how much faster our PPO is than stable-baselines3's own at equal
-hyperparameters and with the same network, each in the environment that it comes with.
+yardstick for the README's minutes); whether imitation ever waits for its data; and how much faster our PPO is than
+stable-baselines3's own, and how near to what its parts allow (`bench_reinforcement.py`).
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import ale_py
 import gymnasium as gym
 import numpy as np
 import torch
 from ale_py.vector_env import AtariVectorEnv
 from gymnasium.vector import AutoresetMode
 from rich.console import Console
-from rich.table import Table
-from stable_baselines3 import PPO
-from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.torch_layers import NatureCNN
-from stable_baselines3.common.vec_env import VecFrameStack
 
 from agents.encoder import Encoder
 from agents.run import Run, require_positive
 from envs.breakout import ALL_ACTIONS, CLASSIC, OBSERVATION_SHAPE, BreakoutVecEnv
-from paradigms import reinforcement, supervised
-from paradigms.reinforcement.overlap import cores, half_of_the_threads, overlapped
-from paradigms.reinforcement.ppo import BreakoutPPO, EncoderFeatures
-from paradigms.reinforcement.train import make_env
+from harness.bench_reinforcement import learning_like, parts_table, ppo_parts, ppo_speeds
+from harness.speeds import Speed, seconds, table
+from paradigms import supervised
+from paradigms.reinforcement.overlap import cores
 from paradigms.supervised.gather import Field
 from paradigms.supervised.labelled import Pool
 from paradigms.supervised.train import Learner
@@ -52,25 +45,20 @@ class Config:
     """Steps of each game, for the environment."""
     gradient_steps: int = 20
     """Gradient steps, for the network alone."""
-    rollouts: int = 20
-    """Rollouts of games x 64 steps gathered and learnt from, for our PPO."""
-    stock_rollouts: int = 10
+    rollout_steps: int = 64
+    """Steps of each game in a rollout of PPO."""
+    rollouts: int = 10
+    """Rollouts gathered and learnt from, for our PPO."""
+    stock_rollouts: int = 4
     """The same for stable-baselines3's."""
 
     def __post_init__(self) -> None:
-        require_positive(self, "games", "environment_steps", "gradient_steps", "rollouts", "stock_rollouts")
-
-
-@dataclass(frozen=True)
-class Speed:
-    """One measurement."""
-
-    what: str
-    per_second: float
+        require_positive(self, "games", "environment_steps", "gradient_steps")
+        require_positive(self, "rollout_steps", "rollouts", "stock_rollouts")
 
 
 def bench(config: Config | None = None) -> None:
-    """Measure and print four tables."""
+    """Measure and print five tables."""
     config = config or Config()
     console = Console()
     console.print(f"{cores()} cores, torch {torch.__version__} with {torch.get_num_threads()} threads")
@@ -78,7 +66,10 @@ def bench(config: Config | None = None) -> None:
     console.print(table(f"Nature network, training, batch {BATCH}", "samples/s", network_speeds(config)))
     console.print(f"this machine: {yardstick(config)}\n")
     console.print(table("Imitation, small network", "samples/s", imitator_speeds(config)))
-    console.print(table("PPO, equal hyperparameters, small network", "steps/s", ppo_speeds(config)))
+    learning = learning_like(config.games, config.rollout_steps)
+    speeds = ppo_speeds(learning, config.rollouts, config.stock_rollouts)
+    console.print(table("PPO, equal hyperparameters, Nature network", "steps/s", speeds))
+    console.print(parts_table(learning, ppo_parts(learning), speeds[-1]))
 
 
 @lru_cache(maxsize=1)
@@ -88,16 +79,6 @@ def yardstick(config: Config | None = None) -> str:
     return (
         f"{rate:,.0f} training samples/s of the Nature network, {rate / YARDSTICK:.2f} x the README's {YARDSTICK:,.0f}"
     )
-
-
-def table(title: str, unit: str, speeds: Sequence[Speed]) -> Table:
-    """Lay out speeds, each with its ratio to the first."""
-    result = Table(title=title, title_justify="left", min_width=72)
-    for heading in ("", unit, "ratio"):
-        result.add_column(heading, justify="right" if heading else "left")
-    for speed in speeds:
-        result.add_row(speed.what, f"{speed.per_second:,.0f}", f"{speed.per_second / speeds[0].per_second:.2f}")
-    return result
 
 
 def environment_speeds(config: Config) -> list[Speed]:
@@ -167,51 +148,6 @@ def imitator_speeds(config: Config) -> list[Speed]:
     return [Speed(name, samples / spent[step]) for name, step in zip(names, spent, strict=True)]
 
 
-def ppo_speeds(config: Config) -> list[Speed]:
-    """Time gathering and learning together, stable-baselines3's PPO and ours."""
-    learning = reinforcement.Config(games=config.games)
-    return [
-        Speed("stable-baselines3, its wrappers, DummyVecEnv", _stock_ppo(learning, config.stock_rollouts)),
-        Speed("ours", _our_ppo(learning, config.rollouts)),
-    ]
-
-
-def _stock_ppo(learning: reinforcement.Config, rollouts: int) -> float:
-    gym.register_envs(ale_py)
-    env = VecFrameStack(make_atari_env("BreakoutNoFrameskip-v4", learning.games, seed=0), 4)
-    learner = PPO(
-        "CnnPolicy",
-        env,
-        n_steps=learning.rollout_steps,
-        batch_size=learning.minibatch,
-        n_epochs=learning.epochs,
-        policy_kwargs={
-            "features_extractor_class": EncoderFeatures,
-            "features_extractor_kwargs": {"width": learning.encoder},
-            "normalize_images": False,
-        },
-        device="cpu",
-    )
-    learner.learn(learning.rollout)  # not timed
-    start = time.perf_counter()
-    learner.learn(rollouts * learning.rollout, reset_num_timesteps=False)
-    rate = rollouts * learning.rollout / (time.perf_counter() - start)
-    env.close()
-    return rate
-
-
-def _our_ppo(learning: reinforcement.Config, rollouts: int) -> float:
-    with closing(make_env(learning, 0)) as env, half_of_the_threads():
-        learner = BreakoutPPO(env, learning, np.random.default_rng(0))
-        # The first update is not timed; the last has nothing to gather beside it, so one more than that is asked for.
-        with closing(overlapped(learner, 0, rollouts + 2)) as updates:
-            next(updates)
-            start = time.perf_counter()
-            for _ in range(rollouts):
-                next(updates)
-            return rollouts * learning.rollout / (time.perf_counter() - start)
-
-
 def _trained_per_second(
     network: torch.nn.Module, features: Callable[[torch.Tensor], torch.Tensor], dtype: torch.dtype, config: Config
 ) -> float:
@@ -227,11 +163,3 @@ def _trained_per_second(
 
     seconds(step, [batch] * 2)
     return BATCH * config.gradient_steps / seconds(step, [batch] * config.gradient_steps)
-
-
-def seconds(step: Callable[..., object], arguments: Iterable[object]) -> float:
-    """Return how long it takes to call `step` with each argument in turn."""
-    start = time.perf_counter()
-    for argument in arguments:
-        step(argument)
-    return time.perf_counter() - start
