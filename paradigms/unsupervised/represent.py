@@ -1,8 +1,7 @@
-"""The encoder learns by itself: redraw what moves from a few places, then carry those places in the feature vector."""
+"""The encoder learns by itself: redraw what moves from a few places, and carry what matters in the feature vector."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,15 +11,20 @@ from torch import Tensor, nn
 
 from agents.encoder import Encoder, fastest_precision
 from agents.files import UserError
-from agents.keypoints import KeypointHead
+from agents.keypoints import KeypointHead, read
 from agents.rollout import Transitions
 from agents.tracker import CODES, Floats
-from envs.breakout import SIDE, STACK, Bytes
+from envs.breakout import STACK, Bytes
+from paradigms.unsupervised.objective import PAIRS, SECONDS, Objective
 
 LAGS = (1, 2, 4, 8)  # steps before and after: a pixel that differs from none of these does not move
 _SAMPLE = 400  # pictures, for the background
 _SPREAD = 2_000  # pictures, for the spread of each pixel
 _LOSS_SCALE = 100.0  # keeps the numbers near one
+_NOTHING = 1e-6  # a loss below this is none
+OBJECTIVE_WEIGHT = 0.3  # of the feature vector's objective beside the keypoints
+
+Rows = npt.NDArray[np.int64]
 
 
 class MovingResidual:
@@ -58,10 +62,15 @@ class MovingResidual:
 
 
 class KeypointTraining:
-    """Adam on the error of the redrawn residual; its state can be kept and taken up again.
+    """Adam on the error of the redrawn residual, and on an objective for the feature vector if there is one.
+
+    The two losses have no common unit, so it is the sum of their logarithms that falls. Its state can be kept and
+    taken up again.
 
     Args:
         total_steps: gradient steps in all; the learning rate warms up and falls in two stages.
+        batch: observations in a step; with an objective they are pairs from a few stretches of play.
+        objective: None trains the keypoints alone.
     """
 
     def __init__(
@@ -75,43 +84,69 @@ class KeypointTraining:
         total_steps: int,
         batch: int,
         learning_rate: float,
+        objective: Objective | None = None,
     ) -> None:
         self.encoder, self.head, self.rollout, self.residual = encoder, head, rollout, residual
-        self.generator, self.total_steps, self.batch = generator, total_steps, batch
+        self.generator, self.total_steps, self.batch, self.objective = generator, total_steps, batch, objective
         self.learning_rate, self.step, self.losses = learning_rate, 0, [1.0]
         self.device = head.template.device
         self.precision = fastest_precision(encoder, self.device, batch)
-        self.optimizer = torch.optim.Adam([*encoder.parameters(), *head.parameters()], learning_rate)
+        self._modules: dict[str, nn.Module] = {"encoder": encoder, "keypoints": head}
+        if objective is not None:
+            self._modules["objective"] = objective
+        self.optimizer = torch.optim.Adam([p for m in self._modules.values() for p in m.parameters()], learning_rate)
 
     def advance(self) -> float:
-        """Take one gradient step; returns the loss."""
+        """Take one gradient step; returns the keypoints' loss."""
         left = 1 - self.step / self.total_steps
         rate = self.learning_rate * min(1, (self.step + 1) / 50) * (1 if left > 0.3 else 0.3 if left > 0.1 else 0.1)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        steps, games = self.rollout.taken.shape
-        t = self.generator.integers(0, steps, self.batch)
-        game = self.generator.integers(0, games, self.batch)
+        t, game = self._draw()
         observation = torch.from_numpy(self.rollout.observations(t, game)).to(self.device)
         target = torch.from_numpy(self.residual(t + STACK - 1, game)).to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision is torch.bfloat16):
-            heat = self.head(self.encoder(observation).maps)
+            encoding = self.encoder(observation)
+            heat = self.head(encoding.maps)
         error = self.head.reconstruct(heat) - target
-        loss = _LOSS_SCALE * (self.residual.weight.to(self.device) * error.square()).mean()
+        drawn = _LOSS_SCALE * (self.residual.weight.to(self.device) * error.square()).mean()
+        loss = drawn.clamp(min=_NOTHING).log()
+        if self.objective is not None:
+            loss = loss + OBJECTIVE_WEIGHT * self._judge(encoding.features.float(), heat.detach(), t, game)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
         self.step += 1
-        self.losses = [*self.losses[-99:], loss.item()]
-        if not np.isfinite(self.losses[-1]):
+        self.losses = [*self.losses[-99:], drawn.item()]
+        if not np.isfinite(loss.item()):
             raise UserError("the keypoint loss is no longer a number; give a smaller --learning-rate")
         return float(np.mean(self.losses))
+
+    def _draw(self) -> tuple[Rows, Rows]:
+        """Draw steps and games `(batch,)`: anywhere, or for an objective stretch by stretch, then each one step on."""
+        steps, games = self.rollout.taken.shape
+        if self.objective is None:
+            return self.generator.integers(0, steps, self.batch), self.generator.integers(0, games, self.batch)
+        stretches = max(1, self.batch // (2 * PAIRS))
+        start = self.generator.integers(0, steps - SECONDS + 1, stretches)
+        within = self.generator.permuted(np.tile(np.arange(SECONDS - 1), (stretches, 1)), axis=1)[:, :PAIRS]
+        t, game = (start[:, None] + within).ravel(), np.repeat(self.generator.integers(0, games, stretches), PAIRS)
+        return np.concatenate([t, t + 1]), np.tile(game, 2)
+
+    def _judge(self, features: Tensor, heat: Tensor, t: Rows, game: Rows) -> Tensor:
+        assert self.objective is not None
+        half = len(t) // 2
+        now, after = features.view(2, -1, PAIRS, features.shape[1])  # (S, M, D) each
+        taken = CODES[self.rollout.taken[t[:half], game[:half]]]
+        actions = torch.eye(3, device=self.device)[torch.from_numpy(taken).to(self.device)].view(-1, PAIRS, 3)
+        readings = read(heat).view(2, -1, PAIRS, self.head.slots, 3).permute(1, 2, 0, 3, 4)
+        loss: Tensor = self.objective(now, after, actions, readings)
+        return loss.clamp(min=_NOTHING).log()
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs to go on."""
         return {
-            "encoder": self.encoder.state_dict(),
-            "keypoints": self.head.state_dict(),
+            "modules": {name: module.state_dict() for name, module in self._modules.items()},
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.bit_generator.state,
             "step": self.step,
@@ -119,52 +154,8 @@ class KeypointTraining:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a kept `state`."""
-        self.encoder.load_state_dict(state["encoder"])
-        self.head.load_state_dict(state["keypoints"])
+        for name, module in self._modules.items():
+            module.load_state_dict(state["modules"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.bit_generator.state = state["generator"]
         self.step = state["step"]
-
-
-def train_features(
-    encoder: Encoder,
-    rollout: Transitions,
-    readings: Floats,
-    parting: Floats,
-    generator: np.random.Generator,
-    *,
-    total_steps: int,
-    batch: int,
-    on_step: Callable[[int], None],
-) -> float:
-    """Train the feature vector, on the maps as they stand, to tell the keypoints now and, with the action, next.
-
-    Readings `(T, N, K, 3)` are the targets. Returns the mean loss of the last hundred steps.
-    """
-    steps, games, slots = readings.shape[:3]
-    device = encoder.linear.weight.device
-    predictor = nn.Linear(encoder.features_dim + 3, 2 * slots * 3).to(device)  # x, y, seen; now and next
-    optimizer = torch.optim.Adam([*encoder.linear.parameters(), *predictor.parameters()], 1e-3)
-    losses: list[float] = []
-    for step in range(total_steps):
-        t, game = generator.integers(0, steps - 1, batch), generator.integers(0, games, batch)
-        with torch.no_grad():
-            maps = encoder(torch.from_numpy(rollout.observations(t, game)).to(device)).maps
-        features = encoder.linear(maps[-1].flatten(1))
-        action = torch.eye(3, device=device)[torch.from_numpy(CODES[rollout.taken[t, game]]).to(device)]
-        told = predictor(torch.cat([features, action], dim=1)).view(batch, 2, slots, 3)
-        truth = torch.from_numpy(np.stack([readings[t, game], readings[t + 1, game]], axis=1)).to(device)
-        loss = feature_loss(told, truth, torch.from_numpy(parting).to(device))
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
-        losses.append(loss.item())
-        on_step(step)
-    return float(np.mean(losses[-100:])) if losses else 0.0
-
-
-def feature_loss(told: Tensor, truth: Tensor, parting: Tensor) -> Tensor:
-    """5 x squared error of x and y (in pictures, where seen) + 0.1 x cross entropy of seen: `(B, 2, K, 3)` both."""
-    seen = (truth[..., 2] > parting).float()
-    place = ((told[..., :2] - truth[..., :2] / SIDE).square().sum(dim=-1) * seen).sum() / seen.sum().clamp(min=1)
-    return 5 * place + 0.1 * nn.functional.binary_cross_entropy_with_logits(told[..., 2], seen)

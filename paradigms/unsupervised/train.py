@@ -5,8 +5,8 @@ flows from a reward: points and lives are counted.
 
 1. It plays at random and keeps the pictures.
 2. The encoder learns by self-supervision: keypoints that redraw what moves (`represent`), then a feature vector that
-   tells those keypoints now and next. It does so again after the first planned round, which shows walls with holes:
-   to slots that never met one, a hole looks like a ball.
+   tells those keypoints now and next. It does so again after planned rounds, which show walls with holes: to slots
+   that never met one, a hole looks like a ball, and a ball before it like nothing.
 3. In hindsight it finds which slot is itself, which decides about its lives, and its line (`insight`).
 4. It clusters its states and counts what followed (`count`); the counts are a head that plays by planning
    (`agents.planner`).
@@ -31,11 +31,14 @@ from agents.rollout import Rollout, Transitions
 from agents.run import Run, require_positive
 from agents.tracker import Floats
 from envs.breakout import CLASSIC, FRAME_SKIP, BreakoutVecEnv
+from paradigms.unsupervised.contrast import Contrast
 from paradigms.unsupervised.count import build
 from paradigms.unsupervised.explore import Experience, Explorer, read_all
 from paradigms.unsupervised.insight import find_roles, thresholds
 from paradigms.unsupervised.limits import check_exploration, check_memory
-from paradigms.unsupervised.represent import KeypointTraining, MovingResidual, train_features
+from paradigms.unsupervised.objective import Objective
+from paradigms.unsupervised.predict import Prediction
+from paradigms.unsupervised.represent import KeypointTraining, MovingResidual
 
 EPSILON = (0.05, 0.05, 0.05, 0.03, 0.02, 0.01)  # of round 1, 2, ...; the last one ever after
 
@@ -56,12 +59,15 @@ class Config:
     """Rounds of exploration with the planner, after a first one at random."""
     slots: int = 4
     """Keypoints to look for."""
-    keypoint_steps: int = 900
+    keypoint_steps: int = 1_200
     """Gradient steps on the keypoints, after the random round."""
     refresh_steps: int = 500
-    """Gradient steps on the keypoints, after the first planned round."""
-    feature_steps: int = 400
-    """Gradient steps on the feature vector."""
+    """Gradient steps on the keypoints, each time they are trained again."""
+    refresh_after: tuple[int, ...] = (1, 3)
+    """Planned rounds after which they are: on the pictures of the last two rounds. All rounds are then read anew."""
+    objective: Literal["predict", "contrast"] = "predict"
+    """What the feature vector learns while the keypoints are trained again: to tell them now and next, or which moment
+    of the same two seconds comes next."""
     batch: int = 32
     """Observations in a gradient step."""
     learning_rate: float = 3e-3
@@ -70,12 +76,16 @@ class Config:
     """Clusters of the agent's own states, for each last action."""
 
     def __post_init__(self) -> None:
-        names = ("games", "round_steps", "rounds", "slots", "keypoint_steps", "refresh_steps", "feature_steps")
+        names = ("games", "round_steps", "rounds", "slots", "keypoint_steps", "refresh_steps")
         require_positive(self, *names, "batch", "learning_rate", "self_cells")
         if self.slots < 2:
             raise UserError(f"--slots must be at least 2 (self and world), got {self.slots}")
         if self.self_cells > 10_000:
             raise UserError(f"--self-cells {self.self_cells} is more than an agent file holds; give at most 10000")
+        if not all(number >= 1 for number in self.refresh_after):
+            raise UserError(
+                f"--refresh-after {self.refresh_after}: planned rounds are numbered from 1; give such numbers"
+            )
         check_exploration(self.games, self.round_steps, self.self_cells)
 
 
@@ -88,7 +98,10 @@ class Learner:
         self.encoder = Encoder(config.encoder).to(run.device)
         self.keypoints = KeypointHead(config.encoder, config.slots).to(run.device)
         self.steps = config.round_steps // config.games  # of each game, in a round
-        self.stages = ["play", "see", "play", "see", *["play"] * (config.rounds - 1)]
+        self.stages = ["play", "see"]
+        for number in range(1, config.rounds + 1):
+            self.stages += ["play", "see"] if number in config.refresh_after else ["play"]
+        self.last_seen = max((number for number in config.refresh_after if number <= config.rounds), default=0)
         self.stage, self.training = 0, dict[str, Any]()
         self.experience: list[Experience] = []
         self.score = 0.0
@@ -142,7 +155,7 @@ class Learner:
         rollout = Rollout(env).collect(policy, self.steps)
         env.close()
         readings = np.stack(explorer.readings) if head is not None else self._nothing_read()
-        if number < 2:  # learnt from
+        if number <= self.last_seen:  # to be learnt from, and read again
             self._save(f"pictures_{number}", rollout)
         self._keep(number, readings, rollout)
         ledger, steps = self.run.ledger, self.steps * self.config.games
@@ -153,30 +166,20 @@ class Learner:
         self.run.log(score=self.score, lives_lost_share=float(self.experience[-1].life_lost.mean()))
 
     def see(self) -> None:
-        """Train the encoder on all pictures so far, and read them (again)."""
-        config, run, rounds = self.config, self.run, len(self.experience)
+        """Train the encoder on the pictures of the last two rounds, and read all rounds (again)."""
+        config, rounds = self.config, len(self.experience)
         learns = config.representation == "keypoints"
         if rounds > 1 and not learns:
             return  # the same eyes read the same
-        parts = [Transitions(**self._load(f"pictures_{number}")) for number in range(rounds)]
-        rollout = join(parts)
         if learns:
-            self._train_keypoints(rollout, config.keypoint_steps if rounds == 1 else config.refresh_steps)
-        head = PlannerHead(config.encoder, config.slots, 0, 1, 0).to(run.device)
+            pictures = join([self._pictures(number) for number in range(max(0, rounds - 2), rounds)])
+            self._train_keypoints(pictures, config.keypoint_steps if rounds == 1 else config.refresh_steps)
+        head = PlannerHead(config.encoder, config.slots, 0, 1, 0).to(self.run.device)
         head.keypoints = self.keypoints
-        readings = read_all(self.encoder.eval(), head, rollout, lambda: self.tick(0.8, "reading"))
-        for number, part in enumerate(parts):
-            columns = slice(number * config.games, (number + 1) * config.games)
-            self._keep(number, readings[:, columns], part)
-        if learns and rounds > 1:
-            loss = train_features(
-                self.encoder, rollout, readings, thresholds(Experience.join(self.experience)),
-                np.random.default_rng(run.stream("features")), total_steps=config.feature_steps,
-                batch=2 * config.batch, on_step=lambda step: self.tick(0.9, "features"),
-            )  # fmt: skip
-            run.ledger.gradient_steps += config.feature_steps
-            run.ledger.samples += config.feature_steps * 2 * config.batch
-            run.log(feature_loss=loss)
+        for number in range(rounds):
+            rollout = self._pictures(number)
+            readings = read_all(self.encoder.eval(), head, rollout, lambda: self.tick(0.8, "reading"))
+            self._keep(number, readings, rollout)
 
     def count(self) -> PlannerHead:
         """Look back on all experience: who is who, what landed where, what followed what."""
@@ -195,6 +198,7 @@ class Learner:
             MovingResidual(rollout.pictures, np.random.default_rng(run.stream(f"background {stage}"))),
             np.random.default_rng(run.stream(f"keypoints {stage}")),
             total_steps=steps, batch=self.config.batch, learning_rate=self.config.learning_rate,
+            objective=self._objective() if len(self.experience) > 1 else None,
         )  # fmt: skip
         if self.training:
             training.restore(self.training)
@@ -207,9 +211,19 @@ class Learner:
             if training.step % 20 == 0:
                 self.training = training.state()
                 self.tick(0.8 * training.step / steps, f"keypoints, loss {loss:.3f}")
-        self.training = {}
+        self.training = training.state()
+
+    def _objective(self) -> Objective:
+        dim, parting = self.encoder.features_dim, thresholds(Experience.join(self.experience))
+        with torch.random.fork_rng():  # so that a resumed run begins it alike
+            torch.manual_seed(int(self.run.stream(f"objective {self.stage}").generate_state(1)[0]))
+            objective = Contrast(dim) if self.config.objective == "contrast" else Prediction(dim, torch.tensor(parting))
+        return objective.to(self.run.device)
 
     # -- what lies beside the checkpoints ----------------------------------------------------------------------------
+
+    def _pictures(self, number: int) -> Transitions:
+        return Transitions(**self._load(f"pictures_{number}"))
 
     def _load(self, name: str) -> dict[str, Any]:
         arrays = self.run.load_arrays(name)
@@ -238,12 +252,12 @@ def join(parts: list[Transitions]) -> Transitions:
 
 
 def train(config: Config, run: Run) -> Agent:
-    """Play, see, play, see, and play on, each time planning on all that was counted; returns the last count's agent."""
+    """Play, see, and play on, each time planning on all that was counted, now and then seeing anew."""
     check_memory(config.round_steps)
     learner = Learner(config, run)
     learner.restore()
     while learner.stage < len(learner.stages):
         learner.play() if learner.stages[learner.stage] == "play" else learner.see()
-        learner.stage += 1
+        learner.stage, learner.training = learner.stage + 1, {}
         run.checkpoint(learner.state())
     return Agent(learner.encoder, learner.count(), "unsupervised", device=run.device)

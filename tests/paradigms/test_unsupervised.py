@@ -1,6 +1,7 @@
 """The unsupervised arm: it sees no RAM and nothing of the demonstrator, survives a kill, and refuses in time."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,6 @@ TINY = unsupervised.Config(
     slots=3,
     keypoint_steps=24,
     refresh_steps=4,
-    feature_steps=4,
     batch=8,
     self_cells=12,
 )
@@ -94,9 +94,27 @@ def test_the_control_runs_on_an_untrained_encoder(tmp_path: Path) -> None:
     assert actions.shape == (2,)
 
 
+def test_after_seeing_anew_all_rounds_are_read_by_the_new_eyes(tmp_path: Path) -> None:
+    config = replace(TINY, rounds=3, refresh_after=(2,), objective="contrast", keypoint_steps=8)
+    torch.set_num_threads(1)
+    with Run(tmp_path, "unsupervised", config, 0, torch.device("cpu")) as run:
+        agent = unsupervised.train(config, run)
+        assert run.ledger.gradient_steps == config.keypoint_steps + config.refresh_steps
+        assert isinstance(agent.head, PlannerHead)
+        assert run.load_arrays("pictures_3") is None, "nothing is learnt from the last round's pictures"
+        for number in range(3):
+            pictures, kept = run.load_arrays(f"pictures_{number}"), run.load_arrays(f"experience_{number}")
+            assert pictures is not None
+            assert kept is not None
+            readings = read_all(agent.encoder, agent.head, Transitions(**pictures), lambda: None)
+            np.testing.assert_allclose(kept["readings"], readings, atol=1e-3)
+
+
 def test_refuses_what_cannot_work() -> None:
     with pytest.raises(UserError, match="--rounds"):
         unsupervised.Config(rounds=0)
+    with pytest.raises(UserError, match="--refresh-after"):
+        unsupervised.Config(refresh_after=(0, 2))
     with pytest.raises(UserError, match="--self-cells"):
         unsupervised.Config(round_steps=1_000, self_cells=1_000)
     with pytest.raises(UserError, match="at most 166 cells"):
