@@ -32,7 +32,7 @@ class Config:
     minibatch: int = 256
     """Samples per gradient step."""
     learning_rate: float = 7e-4
-    """Adam's (pqn: RAdam's) step size at the start; it falls linearly to zero."""
+    """Adam's step size at the start; it falls linearly to zero."""
     gamma: float = 0.98
     """Discount per agent step."""
     gae_lambda: float = 0.95
@@ -45,7 +45,7 @@ class Config:
     """Weight of the squared error of the value, per squared clipped point."""
     epsilon: float = 0.01
     """pqn: how often any action is taken, once it knows something (0 to 1)."""
-    exploration: float = 0.1
+    exploration: float = 0.05
     """pqn: share of the run over which that falls from 1 (0 to 1)."""
     gradient_norm: float = 0.5
     """Longest gradient; longer ones are scaled down."""
@@ -82,4 +82,4 @@ class Config:
 
     def by_pqn(self) -> Config:
         """Return the same budget for the parallelised Q-network, with that algorithm's own numbers."""
-        return replace(self, algorithm="pqn", gae_lambda=0.65, epochs=2, learning_rate=5e-4, gradient_norm=10.0)
+        return replace(self, algorithm="pqn", gae_lambda=0.9, gradient_norm=10.0)

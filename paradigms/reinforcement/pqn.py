@@ -8,8 +8,12 @@ What differs from the paper:
 
 1. The feature vector alone is normalised, before its ReLU, in the head: the encoder is the shared one, and has none.
 2. Deviations 1 (mirrored frames), 3 (acting and updating overlap), 5 and 7 of `train.py` apply here as well.
-3. Where FIRE was pressed instead of the chosen action, that action's value is learnt all the same: there, all actions
+3. Adam instead of RAdam, and orthogonal weights at the start, both as in PPO here: RAdam warms up over thousands of
+   gradient steps, and the quick profile has few more in all. With it, PQN had learnt nothing after 600 of them.
+4. Where FIRE was pressed instead of the chosen action, that action's value is learnt all the same: there, all actions
    do the same.
+5. lambda 0.9 instead of 0.65: points are rare, and their news travels faster: 3.8 points against 2.1 after 37,000 steps
+   of the quick profile (one run each).
 """
 
 from __future__ import annotations
@@ -103,7 +107,7 @@ class QPolicy(EncoderPolicy):
         self.head = ValueHead(self.encoder.features_dim, last_epsilon)
         self.register_buffer("epsilon", torch.ones(()))
         self._initialise()
-        self.optimizer = torch.optim.RAdam(self.parameters(), lr_schedule(1))
+        self.optimizer = torch.optim.Adam(self.parameters(), lr_schedule(1), eps=1e-5, fused=True)
 
     def _initialise(self) -> None:
         """As stable-baselines3 does it for PPO: PyTorch's own start lets the biases drown a ball of five pixels."""

@@ -8,7 +8,8 @@ from harness.bench_reinforcement import Parts, learning_like, parts_table, ppo_p
 from harness.speeds import Speed, table
 
 
-def test_it_prints_every_comparison(capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_prints_every_comparison(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.bench.BATCH", 8)
     bench(Config(games=4, environment_steps=20, gradient_steps=1, rollout_steps=8, rollouts=1, stock_rollouts=1))
     shown = capsys.readouterr().out
     for line in (

@@ -70,11 +70,11 @@ def test_it_explores_less_and_less_and_acts_by_the_highest_value() -> None:
         learner.train()
         seen.append(learner.health["epsilon"])
     assert_close(seen, [1.0, 0.5, 0.25, 0.25])
-    pictures = torch.randint(0, 256, (2_000, 4, 84, 84), dtype=torch.uint8)[:1].expand(2_000, -1, -1, -1)
+    pictures = torch.randint(0, 256, (1, 4, 84, 84), dtype=torch.uint8).expand(600, -1, -1, -1)
     with torch.no_grad():
         actions, highest, _ = learner.policy(pictures)
     best = int(learner.policy.values(pictures[:1]).argmax())
-    assert 0.8 < float((actions == best).float().mean()) < 0.87, "1 - 0.25 x 2/3"
+    assert 0.78 < float((actions == best).float().mean()) < 0.88, "1 - 0.25 x 2/3"
     assert_close(highest[0], learner.policy.values(pictures[:1])[0, best])
 
 
