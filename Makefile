@@ -4,11 +4,12 @@ PROFILE ?= quick
 SEEDS   ?= 0
 DEVICE  ?= auto
 RUNS    ?= runs
+NAME    ?= $(USER)
 VENV    := .venv
 BREAKOUT := $(VENV)/bin/breakout
 TRAIN   = for seed in $(SEEDS); do $(BREAKOUT) train $@ --profile $(PROFILE) --seed $$seed --device $(DEVICE) --runs $(RUNS) || exit $$?; done
 
-.PHONY: help setup compare curve supervised_regressor supervised_cloning reinforcement_pqn shallow supervised unsupervised reinforcement evaluate replay report watch results test check bench clean
+.PHONY: help setup compare curve supervised_regressor supervised_cloning reinforcement_pqn shallow supervised unsupervised reinforcement evaluate replay report watch results record test check bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -54,6 +55,9 @@ results: setup ## keep the numbers of PROFILE in results/, and their table
 	@cd $(RUNS)/$(PROFILE) && find . -path './*/seed_*' -type f \( -name '*.json' -o -name metrics.csv \) ! -name replay.json | \
 	  while read -r file; do mkdir -p "$(CURDIR)/results/$(PROFILE)/$$(dirname "$$file")"; cp "$$file" "$(CURDIR)/results/$(PROFILE)/$$file"; done
 	@$(BREAKOUT) report results/$(PROFILE) --table results/$(PROFILE).md
+
+record: setup ## play with the keyboard as NAME, and keep every key as a label
+	@$(BREAKOUT) record --name '$(NAME)' --profile $(PROFILE) --runs $(RUNS)
 
 test: setup ## run the tests
 	@$(VENV)/bin/python -m pytest

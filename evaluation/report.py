@@ -171,7 +171,7 @@ def _score_section(runs: Sequence[RunResult], protocol: Protocol) -> ScoreSectio
 
 def _row_label(run: RunResult, evaluation: Evaluation) -> str:
     label = run.label + ("" if run.name in ("random", "demonstrator") else f", seed {run.seed}")
-    return label if evaluation.deterministic or run.name == "random" else f"{label}, sampled"
+    return label if evaluation.deterministic or run.name == "random" or run.person else f"{label}, sampled"
 
 
 def _independent(evaluation: Evaluation) -> bool:
@@ -369,7 +369,7 @@ def _film_caption(film: Film) -> str:
 
 
 def _setup(runs: Sequence[RunResult]) -> list[tuple[str, str]]:
-    evaluations = [e for run in runs for e in run.evaluations]
+    evaluations = [e for run in runs if not run.person for e in run.evaluations]
     seeds = {name: [run.seed for run in runs if run.name == name] for name in ARMS}
     facts = [("Training seeds", "; ".join(f"{ARMS[n]}: {listed([str(s) for s in v])}" for n, v in seeds.items() if v))]
     if evaluations:
@@ -395,7 +395,7 @@ def _missing(runs: Sequence[RunResult]) -> list[str]:
     for run in runs:
         gap = list(run.missing)
         absent = [protocol.name for protocol in PROTOCOLS if run.judged(protocol.name) is None]
-        if absent and "evaluation.json" not in gap:
+        if absent and "evaluation.json" not in gap and not run.person:
             gap.append(f"{listed(absent)} games")
         if run.trained and run.name not in SHALLOW and run.curve is None and "metrics.csv" not in gap:
             gap.append("scores in metrics.csv")

@@ -46,6 +46,7 @@ IN_PROSE = {
     "unsupervised_random": "the planner with its cells' actions by lot",
     "demonstrator": "the demonstrator",
 }
+PERSON = "person_"  # how the folder of somebody who played with the keyboard begins
 UNTRAINED = (
     "random",
     "demonstrator",
@@ -85,6 +86,8 @@ class RunResult:
     @property
     def label(self) -> str:
         """How people call what played here."""
+        if self.person and self.evaluations:
+            return f"Person: {self.evaluations[0].agent}"
         return {**ARMS, **CONTROLS, **VARIANTS, **SHALLOW}.get(self.name, self.name)
 
     @property
@@ -95,7 +98,12 @@ class RunResult:
     @property
     def trained(self) -> bool:
         """Something was learnt here."""
-        return self.name not in UNTRAINED
+        return self.name not in UNTRAINED and not self.person
+
+    @property
+    def person(self) -> bool:
+        """Somebody played with the keyboard."""
+        return self.name.startswith(PERSON)
 
     def judged(self, protocol: str) -> Evaluation | None:
         """Return the evaluation under `protocol`, the greedy one if there are two."""
@@ -128,8 +136,8 @@ def read_run(folder: Path) -> RunResult:
         UserError: a file in it is damaged.
     """
     name = folder.parent.name
-    wanted = ["evaluation.json", "replay.mp4"]
-    if name not in UNTRAINED:
+    wanted = ["evaluation.json"] if name.startswith(PERSON) else ["evaluation.json", "replay.mp4"]
+    if name not in UNTRAINED and not name.startswith(PERSON):
         wanted += ["agent.safetensors", "config.json", "provenance.json", "ledger.json", "metrics.csv"]
     missing = tuple(file for file in wanted if not (folder / file).exists())
     evaluations = folder / "evaluation.json"

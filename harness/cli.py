@@ -24,7 +24,7 @@ from evaluation.probe import probe
 from evaluation.probed import write_probe
 from evaluation.replay import film, take_from
 from evaluation.report import write_report, write_table
-from harness import bench
+from harness import bench, record
 from harness.compare import compare, film_all, judge_all, probe_tables, score_table, train
 from harness.curve import COUNTS, label_curve
 from harness.profiles import PARADIGMS, Arm, profile_named
@@ -260,6 +260,11 @@ def shallow_command(words: Sequence[str]) -> None:
     Console().print(study_table(train_shallow(a.runs / a.profile, a.seeds, _device(a.device))))
 
 
+def record_command(words: Sequence[str]) -> None:
+    """play with the keyboard, and keep every key as a label"""
+    record.record(_parse(record.Config, "record", words))
+
+
 def bench_command(words: Sequence[str]) -> None:
     """measure this machine"""
     bench.bench(_parse(bench.Config, "bench", words))
@@ -276,6 +281,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "film": film_command,
     "curve": curve_command,
     "shallow": shallow_command,
+    "record": record_command,
     "bench": bench_command,
 }
 
