@@ -46,6 +46,7 @@ IN_PROSE = {
     "unsupervised_random": "the planner with its cells' actions by lot",
     "demonstrator": "the demonstrator",
 }
+LABELLED = "supervised_labels_"  # how the folder of an arm begins that learnt from a data set; its name follows
 PERSON = "person_"  # how the folder of somebody who played with the keyboard begins
 UNTRAINED = (
     "random",
@@ -88,6 +89,8 @@ class RunResult:
         """How people call what played here."""
         if self.person and self.evaluations:
             return f"Person: {self.evaluations[0].agent}"
+        if self.name.startswith(LABELLED):
+            return f"Supervised, labels of {self.name.removeprefix(LABELLED)}"
         return {**ARMS, **CONTROLS, **VARIANTS, **SHALLOW}.get(self.name, self.name)
 
     @property

@@ -17,13 +17,16 @@ import torch
 import tyro
 from rich.console import Console
 
+from agents.demonstrations import open_dataset, read_demonstrations, write_episode
 from agents.files import UserError, write_json
+from agents.minari_io import read_minari, write_minari
 from agents.run import Interrupted
 from evaluation.evaluate import evaluate
 from evaluation.probe import probe
 from evaluation.probed import write_probe
 from evaluation.replay import film, take_from
 from evaluation.report import write_report, write_table
+from evaluation.runs import LABELLED
 from harness import bench, record
 from harness.compare import compare, film_all, judge_all, probe_tables, score_table, train
 from harness.curve import COUNTS, label_curve
@@ -146,6 +149,26 @@ class Filming:
 
 
 @dataclass(frozen=True)
+class Exporting:
+    """Write recorded labels as a Minari data set."""
+
+    labels: tyro.conf.Positional[Path]
+    """Folder of a recorded data set."""
+    out: tyro.conf.Positional[Path]
+    """New folder for the Minari data set, e.g. ada-v0."""
+
+
+@dataclass(frozen=True)
+class Importing:
+    """Make a data set to train on (`breakout train supervised --labels FOLDER`) out of a Minari one."""
+
+    minari: tyro.conf.Positional[Path]
+    """Folder of the Minari data set; its pictures must be as the agents see them."""
+    out: tyro.conf.Positional[Path]
+    """New folder for the labels."""
+
+
+@dataclass(frozen=True)
 class Reporting:
     """Write the report of what a folder of runs holds, or its numbers alone."""
 
@@ -172,6 +195,8 @@ def train_command(words: Sequence[str]) -> None:
             name = variant
     arm = arms[name]
     a = _parse(TRAINING[arm.paradigm], f"train {name}", flags, default=Training(config=arm.config))
+    if arm.paradigm == "supervised" and a.config.labels != "demonstrator":
+        name = LABELLED + Path(a.config.labels).resolve().name
     folder = a.runs / a.profile / name / f"seed_{a.seed}"
     print(train(Arm(arm.paradigm, a.config), folder, _seed(a.seed), _device(a.device)))
 
@@ -265,6 +290,25 @@ def record_command(words: Sequence[str]) -> None:
     record.record(_parse(record.Config, "record", words))
 
 
+def export_command(words: Sequence[str]) -> None:
+    """write recorded labels as a Minari data set"""
+    a = _parse(Exporting, "export", words)
+    write_minari(read_demonstrations(a.labels), a.out)
+    print(a.out)
+
+
+def import_command(words: Sequence[str]) -> None:
+    """make labels to train on out of a Minari data set"""
+    a = _parse(Importing, "import", words)
+    if a.out.exists():
+        raise UserError(f"{a.out}: exists already; choose another folder")
+    facts, episodes = read_minari(a.minari)
+    open_dataset(a.out, facts)
+    for number, episode in enumerate(episodes):
+        write_episode(a.out, number, episode)
+    print(a.out)
+
+
 def bench_command(words: Sequence[str]) -> None:
     """measure this machine"""
     bench.bench(_parse(bench.Config, "bench", words))
@@ -282,6 +326,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "curve": curve_command,
     "shallow": shallow_command,
     "record": record_command,
+    "export": export_command,
+    "import": import_command,
     "bench": bench_command,
 }
 
