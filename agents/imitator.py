@@ -18,11 +18,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.demonstrator import AIMS, Floats, landing_costs
+from agents.costs import Floats, expected_costs
+from agents.demonstrator import AIMS
 from agents.encoder import Encoder, mirror
 from agents.heads import MIRRORED_ORDER, Head
+from agents.paddle import paddle_under
 from agents.policy import State
-from envs.breakout import LEARNT_ACTIONS, Actions, Mask, score_changed
+from envs.breakout import LEARNT_ACTIONS, STICKY, Actions, Mask, score_changed
 from envs.game_state import PADDLE_WIDTH
 
 Plays = Literal["actions", "landing"]
@@ -91,20 +93,35 @@ class ImitatorHead(Head):
     ) -> tuple[Actions, State]:
         logits, reading = self(encoder(observation).features)
         again, seen = self(encoder(mirror(observation)).features)  # averaging over the mirror doubles the score
-        dry = np.zeros(len(observation), np.int64) if state is None else np.asarray(state[0], np.int64)
+        dry, last = np.zeros((2, len(observation)), np.int64) if state is None else (state[0], state[1])
         dry = np.where(episode_start | score_changed(observation.cpu().numpy()), 0, dry + 1)
         aim = aim_after(dry)
         if self.plays == "actions":
             scores = (logits + mirrored_logits(again)).float().cpu().numpy()[np.arange(len(aim)), aim] / 2
         else:
-            scores = -controller_costs((reading + mirrored_reading(seen)).double().cpu().numpy() / 2, aim)
+            averaged = (reading + mirrored_reading(seen)).double().cpu().numpy() / 2
+            scores = -controller_costs(averaged, aim, np.where(episode_start, 0, last))
         if not deterministic:
             scores = scores + generator.gumbel(size=scores.shape)  # the arg-max of which is a draw from the softmax
-        return np.asarray(LEARNT_ACTIONS)[scores.argmax(axis=1)], (dry,)
+        choice = scores.argmax(axis=1)
+        return np.asarray(LEARNT_ACTIONS)[choice], (dry, choice)
 
 
-def controller_costs(reading: Floats, aim: Actions) -> Floats:
-    """What the demonstrator's controller makes of readings `(N, 6)` and aims `(N,)`: px for each action `(N, 3)`."""
+def controller_costs(reading: Floats, aim: Actions, last: Actions) -> Floats:
+    """What the demonstrator's controller makes of readings.
+
+    Args:
+        reading: `(N, 6)`.
+        aim: `(N,)` places in AIMS.
+        last: `(N,)` the actions before, places among the learnt ones.
+
+    Returns:
+        `(N, 3)` px for each action.
+    """
     left = reading[:, :3] * REACH + MIDDLE - PADDLE_WIDTH / 2  # of landing, paddle, T: as of a paddle's left edge
-    frames = np.rint(reading[:, 5] * FAR).astype(np.int64)
-    return landing_costs(left[:, 1], left[:, 2], frames, left[:, 0] + np.asarray(AIMS)[aim] * PADDLE_WIDTH)
+    frames = np.maximum(np.rint(reading[:, 5] * FAR).astype(np.int64), 1)
+    aims = left[:, 0] + np.asarray(AIMS)[aim] * PADDLE_WIDTH
+    nearest = paddle_under(STICKY.sticky).law.nearest
+    states = [nearest(round(x), round(target)) for x, target in left[:, 1:]]
+    rows = zip(last.tolist(), states, frames.tolist(), aims.tolist(), strict=True)
+    return np.array([expected_costs(*row) for row in rows], np.float64)

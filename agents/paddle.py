@@ -86,6 +86,7 @@ class Paddle:
         chance: `(3, 3, C)` of each course, by what the console did last and by the action.
         path: `(C, 4, S)` the states that a course leads through.
         last: `(C,)` what the console does last on it.
+        ends: `(C, S)` where a course leads in a value `(3, S)`: by what the console did last, and by state.
     """
 
     def __init__(self, sticky: float) -> None:
@@ -99,7 +100,7 @@ class Paddle:
         self.chance = np.array([[[chances[c].get((b, a), 0.0) for c in courses] for a in _MOVES] for b in _MOVES])
         self.path = np.array([self._states(course) for course in courses])
         self.last = np.array(courses)[:, -1]
-        self._end = self.last[:, None] * len(self.law.x) + self.path[:, -1]  # (C, S), where in a value (3, S)
+        self.ends = self.last[:, None] * len(self.law.x) + self.path[:, -1]  # (C, S), where in a value (3, S)
 
     def _states(self, course: tuple[int, ...]) -> list[Indices]:
         states = [np.arange(len(self.law.x))]
@@ -127,7 +128,7 @@ class Paddle:
 
     def _worth(self, value: Floats, goals: Floats, left: int) -> Floats:
         """What each course is worth in each state, `(C, S)`, `left` frames before the landing."""
-        worth = value.take(self._end)
+        worth = value.take(self.ends)
         for frame in range(FRAME_SKIP, 0, -1):
             if 0 <= frame - left < len(goals):
                 goal = goals[frame - left][self.law.x[self.path[:, frame - 1]] - PADDLE_LEFT_MOST]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from agents.demonstrator import PROMPTNESS, Demonstrator, landing_costs
+from agents.demonstrator import Demonstrator
 from agents.foresight import LANDING_Y
 from agents.rollout import play
 from envs.breakout import BOTH_WALLS, CLASSIC, LEARNT_ACTIONS, STICKY, Game
@@ -13,35 +13,6 @@ from envs.game_state import PADDLE_LEFT_MOST, PADDLE_RIGHT_MOST, GameState
 from evaluation.decided import Referee
 
 NONE = np.zeros((1, 4, 84, 84), np.uint8)  # it does not look at observations
-
-
-def costs(paddle: float, target: float, frames: int, aim: float) -> list[float]:
-    row = landing_costs(np.array([paddle]), np.array([target]), np.array([frames]), np.array([aim]))
-    return row[0].round(3).tolist()
-
-
-def test_costs_of_a_landing_in_two_frames_equal_a_hand_calculation() -> None:
-    # Frame 1 moves T by 5.7 but the paddle still goes to the old T (100); frame 2 goes half the way to the new one.
-    landing = np.array([20.0, 17.15, 22.85])
-    on_the_way = (20.0 + landing) / 2
-    np.testing.assert_allclose(costs(100, 100, 2, 120), landing + PROMPTNESS * on_the_way, atol=1e-3)
-    assert costs(100, 100, 1, 120) == [23.0, 23.0, 23.0], "nothing that is done now shows in one frame"
-
-
-def test_a_far_aim_is_approached_at_once_and_a_near_one_is_kept() -> None:
-    far = costs(20, 20, 20, 120)
-    assert far[1] < far[0] < far[2], "to the right: RIGHT"
-    there = costs(100, 100, 20, 100)
-    assert there[0] < min(there[1:]), "nothing to do: NOOP"
-
-
-def test_costs_are_the_same_in_a_mirror_away_from_the_walls() -> None:
-    generator = np.random.default_rng(0)
-    paddle, target, aim = generator.uniform(60, 90, (3, 50))
-    frames = generator.integers(1, 9, 50)
-    plain = landing_costs(paddle, target, frames, aim)
-    mirrored = landing_costs(152 - paddle, 152 - target, frames, 152 - aim)
-    np.testing.assert_allclose(plain, mirrored[:, [0, 2, 1]], atol=1e-9)
 
 
 @pytest.mark.parametrize("steps", [30, 130, 230, 330])

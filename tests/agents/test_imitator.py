@@ -22,7 +22,7 @@ from agents.imitator import (
     mirrored_logits,
     mirrored_reading,
 )
-from envs.breakout import CLASSIC, Game
+from envs.breakout import CLASSIC, FIRE, LEARNT_ACTIONS, Game
 from paradigms.supervised.gather import Field
 from paradigms.supervised.labelled import reading_targets
 
@@ -73,16 +73,21 @@ def test_in_a_mirror_it_does_the_mirror_image(plays: Plays) -> None:
 def test_with_a_perfect_reading_the_controller_does_what_the_demonstrator_does() -> None:
     games = [Game(seed, CLASSIC) for seed in (2, 4, 6, 8)]
     demonstrator, generator = Demonstrator(games), np.random.default_rng(1)
-    same = []
+    same, centre, last = [], np.zeros(len(games), np.int64), np.zeros(len(games), np.int64)
     for _ in range(120):
         said = demonstrator.labels()
         best = said.costs[:, 0].argmin(axis=1)
-        read = controller_costs(reading_targets(said).astype(float), np.zeros(len(games), np.int64))
-        same += (read.argmin(axis=1) == best)[said.known].tolist()
-        for game, action in zip(games, best, strict=True):
-            game.step(int([0, 2, 3][action] if generator.random() > 0.2 else generator.integers(4)))
+        read = controller_costs(reading_targets(said).astype(float), centre, last)
+        regret = np.take_along_axis(said.costs[:, 0], read.argmin(axis=1)[:, None], axis=1)[:, 0] - said.costs[
+            :, 0
+        ].min(1)
+        same += (regret < 0.5)[said.known].tolist()
+        last = np.where(generator.random(len(games)) < 0.2, generator.integers(3, size=len(games)), best)
+        for game, action in zip(games, last, strict=True):
+            game.step(LEARNT_ACTIONS[action])
+        last = np.array([LEARNT_ACTIONS.index(game.action) if game.action != FIRE else 0 for game in games])
     assert len(same) > 200
-    assert np.mean(same) > 0.95
+    assert np.mean(same) > 0.97, "to half a pixel: the picture does not tell T in the dead zone, nor the paddle's width"
 
 
 def test_the_mirror_holds_but_for_the_dead_zone_behind_the_right_wall() -> None:
@@ -90,8 +95,8 @@ def test_the_mirror_holds_but_for_the_dead_zone_behind_the_right_wall() -> None:
     states, _, _ = Field(4, np.random.SeedSequence(3)).gather(None, 1_500)
     reading = torch.from_numpy(states.reading).double()
     centre = np.zeros(len(reading), np.int64)
-    plain = controller_costs(reading.numpy(), centre)
-    mirrored = controller_costs(mirrored_reading(reading).numpy(), centre)[:, MIRRORED_ORDER]
+    plain = controller_costs(reading.numpy(), centre, centre)
+    mirrored = controller_costs(mirrored_reading(reading).numpy(), centre, centre)[:, MIRRORED_ORDER]
     regret = np.take_along_axis(plain, mirrored.argmin(axis=1)[:, None], axis=1)[:, 0] - plain.min(axis=1)
     target = states.reading[:, 2] * REACH + MIDDLE
     inside = target < 130
@@ -112,5 +117,7 @@ def test_dry_steps_are_counted_by_the_score_in_the_picture() -> None:
         if game.step(int(demonstrator.predict(game.observation[None])[0][0])):
             scored.append(t)
     assert len(scored) >= 2
-    assert all({t + 1, t + 2} & set(reset) for t in scored), "the digits change a picture or two after the points"
+    assert all({t + 1, t + 2} & set(reset) for t in scored if t < 148), (
+        "the digits change a picture or two after the points"
+    )
     assert all({t - 1, t - 2} & set(scored) for t in reset), "and at no other time"
