@@ -84,6 +84,8 @@ class PlannerHead(Head):
         self._plans: _Plans | None = None
         self.last_readings: Floats = np.zeros((0, slots, 3), np.float32)
         """`(N, K, 3)`, of the latest `act`; an explorer keeps them."""
+        self.last_values: Floats = np.zeros((0, len(LEARNT_ACTIONS)))
+        """`(N, 3)`, what each action was worth to the latest `act`."""
 
     def settings(self) -> dict[str, Any]:
         memories, transitions = len(self.get_buffer("memories")), len(self.get_buffer("transitions"))
@@ -115,7 +117,7 @@ class PlannerHead(Head):
         pictures = observation.cpu().numpy()
         self.last_readings = self.read(encoder, observation)
         after = self.observe(before, self.last_readings, pictures, episode_start)
-        values = self.plans.values(after)  # (N, 3)
+        self.last_values = values = self.plans.values(after)  # (N, 3)
         if not deterministic:  # a draw from the softmax at the temperature of a chance of one in fifty
             values = values + 0.02 * generator.gumbel(size=values.shape)
         choice = values.argmax(axis=1)

@@ -19,6 +19,7 @@ from evaluation.statistics import HUMAN_SCORE
 INK = "#010203"  # stands for the page's own text colour until the picture is in the page
 MARKS = {"supervised": ("#2f74d0", "o"), "unsupervised": ("#c2661a", "s"), "reinforcement": ("#2e8b57", "^")}
 CONTROL_MARK = ("#7b8494", "D")
+SHADES = ("#440154", "#3b528b", "#21918c", "#5ec962", "#d8b70a")  # dark is little
 TICKS = (0, 10, 50, 100, 200, FIRST_WALL, BOTH_WALLS)
 
 
@@ -113,6 +114,26 @@ def budgets(lines: Sequence[BudgetLine], x_label: str, title: str, description: 
         axes.set_xlabel(x_label)
         axes.set_ylabel("score (square-root scale)")
         axes.legend(loc="upper left", frameon=False, fontsize=9)
+
+    return _svg(draw, (8.6, 4.4), title, description, key)
+
+
+def chart(
+    points: Sequence[tuple[float, float]], values: Sequence[float], title: str, description: str, key: str
+) -> str:
+    """Draw states on a map, coloured by a value in five steps with as many states each; return `<svg>`."""
+
+    def draw(axes: Axes) -> None:
+        at, value = np.asarray(points), np.asarray(values)
+        edges = np.quantile(value, np.linspace(0, 1, len(SHADES) + 1))
+        step = np.clip(np.searchsorted(edges, value, side="right") - 1, 0, len(SHADES) - 1)
+        for number, colour in enumerate(SHADES):
+            here = at[step == number]
+            label = f"{edges[number]:.2g} to {edges[number + 1]:.2g}"
+            axes.scatter(here[:, 0], here[:, 1], s=9, c=colour, linewidths=0, label=label)
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9, markerscale=2, title=title)
 
     return _svg(draw, (8.6, 4.4), title, description, key)
 

@@ -20,6 +20,7 @@ from agents.files import UserError, write_atomically
 from agents.run import Ledger
 from envs.breakout import CLASSIC, STICKY, Protocol
 from evaluation import plots
+from evaluation.atlas import Atlas
 from evaluation.label_curve import by_method, read_label_curve
 from evaluation.probed import SIGHT_COLUMNS, VARIABLES, readout_rows, side_by_side, sight_row
 from evaluation.reading import listed, mean_ledger, points, reading
@@ -28,6 +29,7 @@ from evaluation.replay import Film
 from evaluation.runs import ARMS, CONTROLS, SHALLOW, RunResult, read_film, read_profile
 
 PROTOCOLS = (STICKY, CLASSIC)  # the one with independent games first
+MAP_POINTS = 1_200  # states that a map shows: more of them make the page heavy
 LEDGER_COLUMNS = {
     "labels": "labels",
     "agent_steps": "agent steps",
@@ -137,6 +139,8 @@ def render(folder: Path, runs: Sequence[RunResult], videos: Sequence[Video], tem
         curves=_curves(runs),
         label_curve=_label_curve(folder),
         probes=_probes(runs),
+        atlas=next((run.atlas for run in runs if run.atlas is not None), None),
+        maps=_maps(next((run.atlas for run in runs if run.atlas is not None), None)),
         ledger_columns=tuple(LEDGER_COLUMNS.values()),
         ledger=_ledger_rows(runs),
         videos=videos,
@@ -297,6 +301,19 @@ def _probes(runs: Sequence[RunResult]) -> list[Table]:
     sights = tuple(sight_row(name, probe.keypoints) for name, probe in probed if probe.keypoints is not None)
     keypoints = Table("The planner's own keypoints", ("keypoints of", *SIGHT_COLUMNS), sights)
     return [features, keypoints] if sights else [features]
+
+
+def _maps(atlas: Atlas | None) -> list[tuple[str, str]]:
+    """The atlas's states on a plane, twice: caption and SVG."""
+    if atlas is None:
+        return []
+    shown = atlas.points[:: max(1, len(atlas.points) // MAP_POINTS)]
+    at = [(point[0], point[1]) for point in shown]
+    described = f"{len(shown)} states on their first two principal components"
+    worth = plots.chart(at, [point[2] for point in shown], "value", described, "map-value")
+    height = plots.chart(at, [point[3] for point in shown], "ball y, px from top", described, "map-ball")
+    return [("Coloured by what the state is worth to the planner.", worth),
+            ("Coloured by how low the planner sees the ball, in pixels of its 84 × 84 picture.", height)]  # fmt: skip
 
 
 def _ledger_rows(runs: Sequence[RunResult]) -> list[Row]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from agents.files import UserError, read_json
 from agents.run import Ledger
+from evaluation.atlas import Atlas, read_atlas
 from evaluation.probed import Probe, read_probe
 from evaluation.record import Evaluation, read_evaluations
 from evaluation.replay import Film
@@ -82,6 +83,7 @@ class RunResult:
     curve: Curve | None
     film: Film | None
     probe: Probe | None
+    atlas: Atlas | None
     missing: tuple[str, ...]
 
     @property
@@ -153,6 +155,7 @@ def read_run(folder: Path) -> RunResult:
         provenance={key: str(value) for key, value in _read_object(folder / "provenance.json").items()},
         curve=_read_curve(folder / "metrics.csv"),
         film=read_film(folder / "replay.mp4"),
+        atlas=read_atlas(folder / "atlas.json") if (folder / "atlas.json").exists() else None,
         probe=read_probe(folder / "probe.json") if (folder / "probe.json").exists() else None,
         missing=missing,
     )

@@ -21,6 +21,8 @@ from agents.demonstrations import open_dataset, read_demonstrations, write_episo
 from agents.files import UserError, write_json
 from agents.minari_io import read_minari, write_minari
 from agents.run import Interrupted
+from evaluation import clusters
+from evaluation.atlas import write_atlas
 from evaluation.evaluate import evaluate
 from evaluation.probe import probe
 from evaluation.probed import write_probe
@@ -28,7 +30,7 @@ from evaluation.replay import film, take_from
 from evaluation.report import write_report, write_table
 from evaluation.runs import LABELLED
 from harness import bench, record
-from harness.compare import compare, film_all, judge_all, probe_tables, score_table, train
+from harness.compare import FILM_PROTOCOL, cluster_table, compare, film_all, judge_all, probe_tables, score_table, train
 from harness.curve import COUNTS, label_curve
 from harness.profiles import PARADIGMS, Arm, profile_named
 from harness.shallow import study_table, train_shallow
@@ -131,6 +133,22 @@ class Probing:
 
 
 @dataclass(frozen=True)
+class Clustering(Probing):
+    """Cluster what agents make of the same states, choose the number of cells, and hold the cells against RAM."""
+
+    json: Path | None = None
+    """Write what was found into this file, as a list."""
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Draw the atlas of a planner's states into atlas.json beside its file; the report shows it."""
+
+    agent: tyro.conf.Positional[Path]
+    """An agent file of the unsupervised arm."""
+
+
+@dataclass(frozen=True)
 class Filming:
     """Film the middle one of an agent's games; several agents side by side."""
 
@@ -222,6 +240,25 @@ def probe_command(words: Sequence[str]) -> None:
         write_json(a.json, [asdict(one) for one in found])
     for table in probe_tables(found):
         Console().print(table)
+
+
+def clusters_command(words: Sequence[str]) -> None:
+    """see which states agents hold to be alike"""
+    a = _parse(Clustering, "clusters", words)
+    if not a.agents:
+        raise UserError("clusters needs at least one agent file")
+    found = clusters.cluster(a.agents, _seed(a.seed), a.games, a.steps, _device(a.device).type)
+    if a.json is not None:
+        clusters.write_clusters(a.json, found)
+    Console().print(cluster_table(found))
+
+
+def atlas_command(words: Sequence[str]) -> None:
+    """draw the atlas of a planner's states"""
+    a = _parse(Mapping, "atlas", words)
+    judged = a.agent.with_name("evaluation.json")
+    record = take_from(judged, str(a.agent), FILM_PROTOCOL).record if judged.exists() else None
+    print(write_atlas(a.agent, record))
 
 
 def replay_command(words: Sequence[str]) -> None:
@@ -319,6 +356,8 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "train": train_command,
     "evaluate": evaluate_command,
     "probe": probe_command,
+    "clusters": clusters_command,
+    "atlas": atlas_command,
     "replay": replay_command,
     "report": report_command,
     "judge": judge_command,

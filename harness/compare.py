@@ -20,6 +20,7 @@ from agents.agent import Agent, load_agent
 from agents.files import UserError
 from agents.run import Run
 from envs.breakout import PROTOCOLS
+from evaluation.clusters import COLUMNS, Clusters, rows
 from evaluation.evaluate import evaluate, fingerprint_of
 from evaluation.probe import probe
 from evaluation.probed import (
@@ -192,6 +193,12 @@ def probe_tables(probes: Sequence[Probe]) -> list[Table]:
     seen = _table(caption, ("features of", *VARIABLES), readout_rows(side_by_side(named)))
     rows = [sight_row(name, one.keypoints) for name, one in named if one.keypoints is not None]
     return [seen, _table("The planner's own keypoints", ("keypoints of", *SIGHT_COLUMNS), rows)] if rows else [seen]
+
+
+def cluster_table(found: Sequence[Clusters]) -> Table:
+    """Return what was clustered as a terminal shows it."""
+    caption = "Cells of features; how far apart two states of one cell are in the game, screen pixels"
+    return _table(caption, COLUMNS, [row for one in found for row in rows(_short(one.agent), one)])
 
 
 def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
