@@ -49,7 +49,7 @@ class Config:
     """pqn: share of the run over which that falls from 1 (0 to 1)."""
     gradient_norm: float = 0.5
     """Longest gradient; longer ones are scaled down."""
-    validations: int = 5
+    validations: int = 4
     """How often the agent plays validation games, evenly spread over the run; the best one is kept (times)."""
     validation_games: int = 12
     """Sticky games that it plays each time, greedily (games)."""
