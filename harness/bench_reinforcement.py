@@ -99,7 +99,7 @@ class Parts:
 
 def ppo_parts(learning: Config, repetitions: int = 3) -> Parts:
     """Measure the parts one after the other; of several repetitions the fastest counts."""
-    with closing(make_env(learning, 0)) as env, half_of_the_threads():
+    with closing(make_env(learning, 0, threads=max(1, cores() // 2))) as env, half_of_the_threads():
         learner = BreakoutPPO(env, learning, np.random.default_rng(0))
         actor = learner.twin()
         learner.rollout_buffer = actor.rollout_buffer

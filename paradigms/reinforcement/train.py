@@ -115,10 +115,20 @@ def resumed(learner: Learner, validation: Validation, run: Run) -> int:
         ) from error
 
 
-def make_env(config: Config, seed: np.random.SeedSequence | int) -> BreakoutVecEnv:
-    """Return the games to learn in: rewards clipped to their sign, a lost life an end, no FIRE to choose."""
+def make_env(config: Config, seed: np.random.SeedSequence | int, threads: int | None = None) -> BreakoutVecEnv:
+    """Return the games to learn in: rewards clipped to their sign, a lost life an end, no FIRE to choose.
+
+    Args:
+        threads: for the emulators; one for each core if not said.
+    """
     return BreakoutVecEnv(
-        config.games, seed, CLASSIC, actions=LEARNT_ACTIONS, clip_rewards=True, life_loss_ends=True, threads=cores()
+        config.games,
+        seed,
+        CLASSIC,
+        actions=LEARNT_ACTIONS,
+        clip_rewards=True,
+        life_loss_ends=True,
+        threads=threads or cores(),
     )
 
 
