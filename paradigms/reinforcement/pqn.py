@@ -5,7 +5,7 @@ epsilon-greedily; their last steps are learnt from a few times and forgotten; Q(
 keep that stable.
 
 Beside PPO, at the same speed and with the quick profile's budget of 650,000 steps: 5.0 points in training games after
-60,000 steps (PPO, three runs: 2.5 to 4.0), 9.1 after 130,000 (5.4 to 7.3), 9.4 after 165,000 (6.6 to 9.6), where the
+60,000 steps (PPO, three runs: 2.5 to 4.0), 9.1 after 130,000 (5.4 to 7.3), 15.1 after 263,000 (9.1 to 12.4), where the
 one run measured was broken off. PQN acts nearly greedily by then, and PPO draws lots, so part of that is not learning.
 
 What differs from the paper:
