@@ -30,7 +30,7 @@ from agents.heads import Head
 from agents.keypoints import KeypointHead, read
 from agents.policy import State
 from agents.tracker import Floats
-from envs.breakout import LEARNT_ACTIONS, SIDE, Actions, Mask, ball_must_be_served
+from envs.breakout import LEARNT_ACTIONS, SIDE, Actions, Mask, ball_must_be_served, score_changed
 
 HORIZON = 16  # steps of planning
 OFFSETS = np.arange(-SIDE, SIDE + 0.25, 0.5)  # pixels between landing and self, at which returns are kept
@@ -41,7 +41,6 @@ VOTERS, VOTE_SOFTNESS = 3, 0.2  # nearest memories; pixels squared
 NEIGHBOURS, CELL_SOFTNESS = 3, 0.05  # nearest cells between which values are interpolated; pixels squared
 MEMORY_SCALE = np.array([1, 1, 2, 2, 3], np.float32)  # of x, y, dx, dy, steps unseen
 CELL_SCALE = np.array([1, 0.7], np.float32)  # of self's x and dx
-_COUNTER = slice(0, 13)  # rows of the picture that show the score
 
 
 def nearest_cells(tree: cKDTree, points: Floats) -> tuple[Actions, Floats]:
@@ -128,8 +127,7 @@ class PlannerHead(Head):
         """Take in readings `(N, K, 3)` and what the score's digits in the pictures `(N, 4, 84, 84)` tell."""
         self_slot, world_slot = self.plans.roles
         after = tracker.track(state, readings[:, self_slot], readings[:, world_slot], self.plans.thresholds, start)
-        scored = (pictures[:, -1, _COUNTER] != pictures[:, -2, _COUNTER]).any(axis=(1, 2))
-        after[:, tracker.DRY] = np.where(scored | start, 0, after[:, tracker.DRY] + 1)
+        after[:, tracker.DRY] = np.where(score_changed(pictures) | start, 0, after[:, tracker.DRY] + 1)
         turned = (state[:, tracker.WORLD_DY] > 0) & (after[:, tracker.WORLD_DY] < 0)
         after[:, tracker.AIM] = (after[:, tracker.AIM] + turned) % AIMS
         return after

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from envs.breakout import (
+    ALL_ACTIONS,
     CLASSIC,
     FIRE,
     LEARNT_ACTIONS,
@@ -16,6 +17,7 @@ from envs.breakout import (
     Protocol,
     ball_must_be_served,
     game_seeds,
+    score_changed,
 )
 
 
@@ -172,3 +174,19 @@ def test_what_cannot_be_rebuilt_is_refused() -> None:
     with pytest.raises(ValueError, match="classic"):
         env.restore(env.state())
     env.close()
+
+
+def test_the_digits_tell_of_points_and_a_ball_at_the_ceiling_does_not() -> None:
+    game, changed = Game(0, CLASSIC), []
+    while game.score == 0:
+        game.step(int(np.random.default_rng(game.steps).choice(ALL_ACTIONS)))
+        if game.over:
+            game = Game(game.seed + 2, CLASSIC)
+        changed.append(bool(score_changed(game.observation)))
+    game.step(NOOP)
+    assert changed[-1] or score_changed(game.observation), "the first point shows at once or a picture later"
+    high = game.observation.copy()
+    high[:] = high[-1]
+    assert not score_changed(high)
+    high[-1, 8:13, 40] = 200  # below the ceiling, where the ball turns
+    assert not score_changed(high)
