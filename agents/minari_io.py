@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ _OURS = "breakout_three_ways"  # our own key in the metadata
 def _storage() -> Any:
     """Import Minari only where it is needed: it is an extra."""
     try:
-        import h5py  # noqa: F401
+        import_module("h5py")  # what Minari keeps its files with
         from minari.dataset.minari_storage import MinariStorage
     except ImportError as error:
         raise UserError(

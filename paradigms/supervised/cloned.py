@@ -23,13 +23,14 @@ from torch.nn import functional
 
 from agents.agent import Agent
 from agents.demonstrations import Demonstrations, Episode, read_demonstrations
-from agents.encoder import Encoder, fastest_precision, mirror
+from agents.encoder import Encoder, mirror
 from agents.files import Tree, UserError, read_json
 from agents.heads import MIRRORED_ORDER, ActionHead
 from agents.lag import Lag, measure_lag, shifted
 from agents.rollout import play
 from agents.run import Run
 from envs.breakout import FRAME_SKIP, LEARNT_ACTIONS, SIDE, STACK, STICKY, Actions, game_seeds
+from paradigms.supervised.averaged import AveragedLearner
 from paradigms.supervised.config import Config
 
 HELD_OUT_SHARE = 5  # of so many steps or games one is held out
@@ -83,43 +84,23 @@ class Lessons:
         return float((self._labels[self.held_out] == usual).float().mean())
 
 
-class Cloner:
-    """Encoder and action head, their optimiser and their moving average."""
+class Cloner(AveragedLearner):
+    """Learns actions as they were pressed."""
 
-    def __init__(self, config: Config, run: Run) -> None:
-        torch.manual_seed(int(run.stream("weights").generate_state(1)[0]))
-        encoder = Encoder(config.encoder)
-        self.modules = nn.ModuleDict({"encoder": encoder, "head": ActionHead(encoder.features_dim, mirrored=True)})
-        self.modules.to(run.device)
-        self.averaged = copy.deepcopy(self.modules)
-        self.optimizer = torch.optim.Adam(self.modules.parameters(), config.learning_rate)
-        self.config, self.device = config, run.device
-        self.precision = fastest_precision(encoder, run.device, config.batch)
-        self.generator = np.random.default_rng(run.stream("batches"))
-        self.steps = 0
+    def make_head(self, encoder: Encoder, config: Config) -> ActionHead:
+        return ActionHead(encoder.features_dim, mirrored=True)
 
     def logits(self, modules: nn.ModuleDict, observation: Tensor) -> Tensor:
         """`(B, 4, 84, 84)` uint8 -> `(B, 3)`."""
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
-            features = modules["encoder"](observation).features
-        logits: Tensor = modules["head"](features.float())
+        logits: Tensor = modules["head"](self.features(modules, observation))
         return logits
 
     def step(self, observation: Tensor, labels: Tensor) -> float:
         """Take one gradient step and follow it with the average."""
         if self.steps % 2:  # in a mirror RIGHT is LEFT
             observation, labels = mirror(observation), torch.tensor(MIRRORED_ORDER, device=self.device)[labels]
-        done = self.steps * self.config.batch / (self.config.rounds * self.config.samples)
-        self.optimizer.param_groups[0]["lr"] = self.config.learning_rate_at(min(done, 1.0))
         loss = functional.cross_entropy(self.logits(self.modules, observation), labels)
-        self.optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        self.optimizer.step()
-        self.steps += 1
-        stays = min(self.config.average, self.steps / (self.steps + 9))  # a young average forgets its start sooner
-        with torch.no_grad():
-            for average, weight in zip(self.averaged.parameters(), self.modules.parameters(), strict=True):
-                average.lerp_(weight, 1 - stays)
+        self.descend(loss)
         return float(loss.detach())
 
     @torch.no_grad()
@@ -139,16 +120,6 @@ class Cloner:
         encoder, head = modules["encoder"], modules["head"]
         assert isinstance(encoder, Encoder) and isinstance(head, ActionHead)
         return Agent(encoder, head, "supervised")
-
-    def state(self) -> Tree:
-        kept = {name: getattr(self, name).state_dict() for name in ("modules", "averaged", "optimizer")}
-        return kept | {"generator": self.generator.bit_generator.state, "steps": self.steps}
-
-    def load(self, state: Tree) -> None:
-        for name in ("modules", "averaged", "optimizer"):
-            getattr(self, name).load_state_dict(state[name])
-        self.generator.bit_generator.state = state["generator"]
-        self.steps = state["steps"]
 
 
 def train_on(config: Config, run: Run) -> Agent:

@@ -16,18 +16,17 @@ Where the labels are a data set of recorded games instead (`--labels FOLDER`), `
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from agents.agent import Agent
-from agents.encoder import Encoder, fastest_precision
+from agents.encoder import Encoder
 from agents.files import Tree, UserError
 from agents.imitator import REACH, ImitatorHead
 from agents.run import Run
 from envs.breakout import FRAME_SKIP, game_seeds
+from paradigms.supervised.averaged import AveragedLearner
 from paradigms.supervised.cloned import train_on
 from paradigms.supervised.config import Config
 from paradigms.supervised.gather import Gatherer, Harvest, Order, Weights, make_agent
@@ -38,42 +37,22 @@ TICK = 25  # gradient steps between two looks at the clock
 HELD_OUT_SAMPLE = 2_048  # states that the held-out loss is taken on
 
 
-class Learner:
-    """Encoder and head; their optimiser and their moving average."""
+class Learner(AveragedLearner):
+    """Learns costs of actions, and to read the state."""
 
-    def __init__(self, config: Config, run: Run) -> None:
-        torch.manual_seed(int(run.stream("weights").generate_state(1)[0]))
-        encoder = Encoder(config.encoder)
-        head = ImitatorHead(encoder.features_dim, config.plays)
-        self.modules = nn.ModuleDict({"encoder": encoder, "head": head}).to(run.device)
-        self.averaged = copy.deepcopy(self.modules)
-        self.optimizer = torch.optim.Adam(self.modules.parameters(), config.learning_rate)
-        self.config, self.device = config, run.device
-        self.precision = fastest_precision(encoder, run.device, config.batch)
-        self.generator = np.random.default_rng(run.stream("batches"))
-        self.steps = 0
+    def make_head(self, encoder: Encoder, config: Config) -> ImitatorHead:
+        return ImitatorHead(encoder.features_dim, config.plays)
 
     def losses(self, modules: nn.ModuleDict, batch: Batch) -> tuple[Tensor, Tensor, Losses]:
         """Logits `(B, aims, 3)`, reading `(B, 6)`, and what they lose against the labels."""
-        with torch.autocast(self.device.type, self.precision, enabled=self.precision is not torch.float32):
-            features = modules["encoder"](batch.observation).features
-        logits, reading = modules["head"](features.float())
+        logits, reading = modules["head"](self.features(modules, batch.observation))
         return logits, reading, imitation_losses(logits, reading, batch.costs, batch.reading, batch.frames)
 
     def step(self, batch: Batch) -> tuple[float, float]:
         """Take one gradient step and follow it with the average."""
-        done = self.steps * self.config.batch / (self.config.rounds * self.config.samples)
-        self.optimizer.param_groups[0]["lr"] = self.config.learning_rate_at(min(done, 1.0))
         _, _, (classification, regression) = self.losses(self.modules, batch)
-        self.optimizer.zero_grad()
         classified = 1.0 if self.config.learner == "classifier" else 0.0
-        torch.autograd.backward(classified * classification + self.config.reading_weight * regression)
-        self.optimizer.step()
-        self.steps += 1
-        stays = min(self.config.average, self.steps / (self.steps + 9))  # a young average forgets its start sooner
-        with torch.no_grad():
-            for average, weight in zip(self.averaged.parameters(), self.modules.parameters(), strict=True):
-                average.lerp_(weight, 1 - stays)
+        self.descend(classified * classification + self.config.reading_weight * regression)
         return float(classification.detach()), float(regression.detach())
 
     @torch.no_grad()
@@ -104,22 +83,6 @@ class Learner:
             name: {key: value.cpu().numpy().copy() for key, value in self.averaged[name].state_dict().items()}
             for name in ("encoder", "head")
         }
-
-    def state(self) -> Tree:
-        return {
-            "modules": self.modules.state_dict(),
-            "averaged": self.averaged.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "generator": self.generator.bit_generator.state,
-            "steps": self.steps,
-        }
-
-    def load(self, state: Tree) -> None:
-        self.modules.load_state_dict(state["modules"])
-        self.averaged.load_state_dict(state["averaged"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.generator.bit_generator.state = state["generator"]
-        self.steps = state["steps"]
 
 
 def train(config: Config, run: Run) -> Agent:

@@ -88,7 +88,7 @@ def test_a_tiny_run_learns_to_press_what_the_person_pressed(
 def test_an_interrupted_run_ends_as_an_uninterrupted_one(
     tmp_path: Path, few: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paradigms.supervised.cloned.fastest_precision", lambda *_: torch.float32)
+    monkeypatch.setattr("paradigms.supervised.averaged.fastest_precision", lambda *_: torch.float32)
     config = replace(TINY, labels=str(few), samples=800)
     whole, _ = clone(tmp_path / "whole", config)
     with Run(tmp_path / "broken", "supervised", config, 0, CPU) as run:
@@ -147,7 +147,7 @@ def test_lessons_are_the_pictures_and_the_later_keys(episodes: list[Episode]) ->
 def test_every_second_batch_is_seen_in_a_mirror(
     tmp_path: Path, episodes: list[Episode], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("paradigms.supervised.cloned.fastest_precision", lambda *_: torch.float32)
+    monkeypatch.setattr("paradigms.supervised.averaged.fastest_precision", lambda *_: torch.float32)
     observation, labels = Lessons(episodes, LAG, CPU).take(np.arange(40))
     swapped = torch.tensor([0, 2, 1])[labels]
     one, other = (Cloner(TINY, Run(tmp_path, "supervised", TINY, 0, CPU)) for _ in range(2))
