@@ -12,6 +12,9 @@ from scipy import stats
 
 from agents.files import UserError
 from envs.breakout import STICKY
+from evaluation import plots
+from evaluation.page import Picture
+from evaluation.reading import points
 from evaluation.runs import read_run
 
 FOLDER = "label_curve"  # in a profile's folder: `<method>_<labels>/seed_<n>`
@@ -78,6 +81,34 @@ def read_label_curve(profile_folder: Path) -> list[Point]:
     ]
 
 
-def by_method(points: Sequence[Point]) -> dict[str, list[Point]]:
+def by_method(judged: Sequence[Point]) -> dict[str, list[Point]]:
     """Group the points of `read_label_curve`."""
-    return {method: list(group) for method, group in groupby(points, key=lambda point: point.method)}
+    return {method: list(group) for method, group in groupby(judged, key=lambda point: point.method)}
+
+
+def label_curve_picture(profile_folder: Path) -> Picture | None:
+    """Draw all judged points; None if there are none."""
+    lines = by_method(read_label_curve(profile_folder))
+    if not lines:
+        return None
+    rows = tuple(
+        (one.label, f"{one.labels:,}", points(one.mean),
+         f"{points(one.interval[0])} to {points(one.interval[1])}" if one.interval else "one seed",
+         ", ".join(points(score) for score in one.scores), f"{one.wall_seconds / 60:.1f}")
+        for line in lines.values() for one in line
+    )  # fmt: skip
+    described = "; ".join(f"{row[0]} scores {row[2]} with {row[1]} labels" for row in rows)
+    drawn = [
+        plots.BudgetLine(
+            line[0].label, tuple(one.labels for one in line),
+            tuple(one.scores for one in line), tuple(one.interval for one in line),
+        )
+        for line in lines.values()
+    ]  # fmt: skip
+    return Picture(
+        "Mean score of sticky games against the number of labels. A dot is a training seed; a bar, where there are "
+        "several, the 95% interval of their mean.",
+        plots.budgets(drawn, "labels", "Score against labels", described, "labels"),
+        ("labels by", "labels", "mean", "95% interval", "training seeds", "wall minutes"),
+        rows,
+    )

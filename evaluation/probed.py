@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agents.files import UserError, read_json, write_json
+from evaluation.page import Table
 
 VARIABLES = ("ball x", "ball y", "paddle x", "bricks")
 READERS = ("linear", "small network")
@@ -102,3 +103,13 @@ def side_by_side(probes: Sequence[tuple[str, Probe]]) -> dict[str, tuple[Readout
     for _, probe in probes:
         found |= {name: readouts for name, readouts in probe.representations.items() if name != "features"}
     return found
+
+
+def page_tables(probed: Sequence[tuple[str, Probe]]) -> list[Table]:
+    """Return what can be read from the features, and where planners' own keypoints are; nothing if nobody probed."""
+    if not probed:
+        return []
+    features = Table("Read from the features", ("features of", *VARIABLES), tuple(readout_rows(side_by_side(probed))))
+    sights = tuple(sight_row(name, probe.keypoints) for name, probe in probed if probe.keypoints is not None)
+    keypoints = Table("The planner's own keypoints", ("keypoints of", *SIGHT_COLUMNS), sights)
+    return [features, keypoints] if sights else [features]
