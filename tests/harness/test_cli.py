@@ -101,7 +101,7 @@ def test_a_full_gpu(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr("harness.cli.train", full)
+    monkeypatch.setattr("harness.commands.train", full)
     assert "lower --minibatch" in refuse("train", "reinforcement", "--profile", "smoke")
 
 
@@ -137,7 +137,7 @@ def test_scores_are_shown_of_an_agent_that_lies_anywhere(
 
 def test_each_algorithm_has_its_own_numbers_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
-    monkeypatch.setattr("harness.cli.train", lambda arm, folder, seed, device: asked.append((arm.config, folder)))
+    monkeypatch.setattr("harness.commands.train", lambda arm, folder, seed, device: asked.append((arm.config, folder)))
     for words in ([], ["--algorithm", "pqn"], ["--algorithm=pqn", "--gae-lambda", "0.5"]):
         main(["train", "reinforcement", "--profile", "smoke", "--runs", str(tmp_path), *words])
     ppo = PROFILES["smoke"].reinforcement
@@ -158,6 +158,6 @@ def test_variants_have_their_own_numbers_and_folders(
     words: list[str], folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
-    monkeypatch.setattr("harness.cli.train", lambda arm, folder, seed, device: asked.append((arm, folder)))
+    monkeypatch.setattr("harness.commands.train", lambda arm, folder, seed, device: asked.append((arm, folder)))
     main(["train", *words, "--profile", "smoke", "--runs", str(tmp_path)])
     assert asked == [(PROFILES["smoke"].variants()[folder], tmp_path / "smoke" / folder / "seed_0")]

@@ -1,0 +1,204 @@
+"""The commands of `breakout`, a function each: it reads its flags, has the work done, and says what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from rich.console import Console
+
+from agents.demonstrations import open_dataset, read_demonstrations, write_episode
+from agents.files import UserError, write_json
+from agents.minari_io import read_minari, write_minari
+from evaluation import clusters
+from evaluation.atlas import write_atlas
+from evaluation.evaluate import evaluate
+from evaluation.probe import probe
+from evaluation.probed import write_probe
+from evaluation.replay import film, take_from
+from evaluation.report import write_report, write_table
+from evaluation.runs import LABELLED
+from harness import bench, record
+from harness.compare import FILM_PROTOCOL, cluster_table, compare, film_all, judge_all, probe_tables, score_table, train
+from harness.curve import label_curve
+from harness.flags import (
+    TRAINING,
+    Clustering,
+    Common,
+    Curve,
+    Exporting,
+    Filming,
+    Importing,
+    Judging,
+    Mapping,
+    Probing,
+    Reporting,
+    Training,
+    device_named,
+    early_flag,
+    parse,
+    parse_stage,
+    valid_seed,
+)
+from harness.profiles import PARADIGMS, Arm, profile_named
+from harness.shallow import study_table, train_shallow
+
+# Flags that make a variant of an arm, which has a run folder of its own.
+VARIANTS = (
+    ("--learner", "regressor", "supervised_regressor"),
+    ("--algorithm", "pqn", "reinforcement_pqn"),
+)
+
+
+def train_command(words: Sequence[str]) -> None:
+    """train one paradigm, or a variant of it"""
+    name, flags = (words[0], words[1:]) if words else ("", [])
+    profile = profile_named(early_flag(flags, "--profile", Common.profile))
+    arms = {paradigm: Arm(paradigm, getattr(profile, paradigm)) for paradigm in PARADIGMS} | profile.variants()
+    if name in ("--help", "-h"):
+        print(f"usage: breakout train {{{','.join(arms)}}} [flags]\n\neach has its own flags and --help")
+        return
+    if name not in arms:
+        raise UserError(f"train {name or '(nothing)'}: choose one of {', '.join(arms)}")
+    for flag, word, variant in VARIANTS:
+        if early_flag(flags, flag, "") == word:
+            name = variant
+    arm = arms[name]
+    a = parse(TRAINING[arm.paradigm], f"train {name}", flags, default=Training(config=arm.config))
+    if arm.paradigm == "supervised" and a.config.labels != "demonstrator":
+        name = LABELLED + Path(a.config.labels).resolve().name
+    folder = a.runs / a.profile / name / f"seed_{a.seed}"
+    print(train(Arm(arm.paradigm, a.config), folder, valid_seed(a.seed), device_named(a.device)))
+
+
+def evaluate_command(words: Sequence[str]) -> None:
+    """judge an agent file, `random` or `demonstrator`"""
+    a = parse(Judging, "evaluate", words)
+    device = device_named(a.device).type
+    found = evaluate(a.agent, a.protocol, a.games, a.seed, not a.sampled, a.workers, device, a.json)
+    Console().print(score_table([found]))
+
+
+def probe_command(words: Sequence[str]) -> None:
+    """see what can be read from agents' features"""
+    a = parse(Probing, "probe", words)
+    if not a.agents:
+        raise UserError("probe needs at least one agent file")
+    found = probe(a.agents, valid_seed(a.seed), a.games, a.steps, device_named(a.device).type)
+    for agent, one in zip(a.agents, found, strict=True):
+        if a.json is None:
+            write_probe(Path(agent).with_name("probe.json"), one)
+    if a.json is not None:
+        write_json(a.json, [asdict(one) for one in found])
+    for table in probe_tables(found):
+        Console().print(table)
+
+
+def clusters_command(words: Sequence[str]) -> None:
+    """see which states agents hold to be alike"""
+    a = parse(Clustering, "clusters", words)
+    if not a.agents:
+        raise UserError("clusters needs at least one agent file")
+    found = clusters.cluster(a.agents, valid_seed(a.seed), a.games, a.steps, device_named(a.device).type)
+    if a.json is not None:
+        clusters.write_clusters(a.json, found)
+    Console().print(cluster_table(found))
+
+
+def atlas_command(words: Sequence[str]) -> None:
+    """draw the atlas of a planner's states"""
+    a = parse(Mapping, "atlas", words)
+    judged = a.agent.with_name("evaluation.json")
+    record = take_from(judged, str(a.agent), FILM_PROTOCOL).record if judged.exists() else None
+    print(write_atlas(a.agent, record))
+
+
+def replay_command(words: Sequence[str]) -> None:
+    """film agents"""
+    a = parse(Filming, "replay", words)
+    if not a.agents:
+        raise UserError("replay needs at least one agent: a file, `random` or `demonstrator`")
+    if a.out.suffix != ".mp4":
+        raise UserError(f"--out {a.out}: the film is H.264 in an .mp4; give a name that ends in .mp4")
+    takes = []
+    for number, agent in enumerate(a.agents):
+        judged = a.out.with_suffix(f".{number}.evaluation.json")
+        evaluate(agent, a.protocol, a.games, a.seed, json_path=judged)
+        takes.append(take_from(judged, agent, a.protocol))
+    film(takes, a.out, a.seconds)
+    print(a.out)
+
+
+def report_command(words: Sequence[str]) -> None:
+    """write the report of a folder of runs"""
+    a = parse(Reporting, "report", words)
+    if a.table is None:
+        print(write_report(a.runs, single_file=a.single_file))
+    else:
+        write_table(a.runs, a.table)
+        print(a.table)
+
+
+def compare_command(words: Sequence[str]) -> None:
+    """train all three, judge, film, report"""
+    a = parse_stage("compare", words)
+    page = compare(profile_named(a.profile), a.runs / a.profile, a.seeds, device_named(a.device))
+    print(f"report: {page.resolve().as_uri()}")
+
+
+def judge_command(words: Sequence[str]) -> None:
+    """judge everything that a profile has trained"""
+    a = parse_stage("judge", words)
+    evaluations = judge_all(profile_named(a.profile), a.runs / a.profile, a.seeds, device_named(a.device))
+    Console().print(score_table(evaluations))
+
+
+def film_command(words: Sequence[str]) -> None:
+    """film everything that a profile has judged"""
+    a = parse_stage("film", words)
+    film_all(profile_named(a.profile), a.runs / a.profile, a.seeds)
+
+
+def curve_command(words: Sequence[str]) -> None:
+    """train and judge imitators with tenfold more labels each time"""
+    a = parse(Curve, "curve", words)
+    for seed in a.seeds:
+        valid_seed(seed)
+    label_curve(profile_named(a.profile), a.runs / a.profile, a.counts, a.seeds, device_named(a.device))
+    print(write_report(a.runs / a.profile))
+
+
+def shallow_command(words: Sequence[str]) -> None:
+    """fit naive Bayes and kernel machines to the imitator's labels"""
+    a = parse_stage("shallow", words)
+    Console().print(study_table(train_shallow(a.runs / a.profile, a.seeds, device_named(a.device))))
+
+
+def record_command(words: Sequence[str]) -> None:
+    """play with the keyboard, and keep every key as a label"""
+    record.record(parse(record.Config, "record", words))
+
+
+def export_command(words: Sequence[str]) -> None:
+    """write recorded labels as a Minari data set"""
+    a = parse(Exporting, "export", words)
+    write_minari(read_demonstrations(a.labels), a.out)
+    print(a.out)
+
+
+def import_command(words: Sequence[str]) -> None:
+    """make labels to train on out of a Minari data set"""
+    a = parse(Importing, "import", words)
+    if a.out.exists():
+        raise UserError(f"{a.out}: exists already; choose another folder")
+    facts, episodes = read_minari(a.minari)
+    open_dataset(a.out, facts)
+    for number, episode in enumerate(episodes):
+        write_episode(a.out, number, episode)
+    print(a.out)
+
+
+def bench_command(words: Sequence[str]) -> None:
+    """measure this machine"""
+    bench.bench(parse(bench.Config, "bench", words))
