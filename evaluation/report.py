@@ -22,6 +22,7 @@ from evaluation.probed import page_tables
 from evaluation.reading import listed, reading
 from evaluation.runs import ARMS, CONTROLS, SHALLOW, RunResult, read_profile
 from evaluation.scores import score_section
+from evaluation.study import study_table
 
 PROTOCOLS = (STICKY, CLASSIC)  # the one with independent games first
 MAP_POINTS = 1_200  # states that a map shows: more of them make the page heavy
@@ -76,6 +77,7 @@ def render(folder: Path, runs: Sequence[RunResult], films: Sequence[Video], temp
         sections=[section for protocol in PROTOCOLS if (section := score_section(runs, protocol)) is not None],
         curves=learning_curves(runs),
         label_curve=label_curve_picture(folder),
+        study=study_table(runs),
         probes=page_tables([(f"{run.label}, seed {run.seed}", run.probe) for run in runs if run.probe is not None]),
         atlas=atlas,
         maps=_maps(atlas),

@@ -68,6 +68,24 @@ def test_the_table_holds_the_pages_numbers(whole, tmp_path):
         assert all(cell in html for cell in row.strip("| ").split(" | "))
 
 
+def test_shallow_learners_stand_beside_the_cnn(tmp_path, write_run):
+    write_run(tmp_path, "supervised")
+    assert "Before deep learning" not in write_report(tmp_path).read_text()
+    for seed, seconds in ((0, 30.0), (1, 50.0)):
+        folder = write_run(tmp_path, "kernel_pixels", seed, centre=(7, 9))
+        study = [{"labels": 100, "cpu_seconds": 1.0}, {"labels": 70_000, "cpu_seconds": seconds}]
+        (folder / "study.json").write_text(json.dumps(study))
+    write_table(tmp_path, tmp_path / "table.md")
+    lines = (tmp_path / "table.md").read_text().split("## Before deep learning")[1].splitlines()
+    learner, cnn = [line.strip("| ").split(" | ") for line in lines[4:6]]
+    pace = f"{1_000 * 12.5 / (3 * 12):.2f}"
+    assert learner[:4] == ["Kernel machine on pixels", "70,000", "40.0", pace]
+    assert cnn[:4] == ["CNN on pixels (the supervised arm)", "88,000", "560.0", pace]
+    assert float(learner[4]) < float(cnn[4])
+    html = write_report(tmp_path).read_text().split('id="shallow"')[1].split("</section>")[0]
+    assert all(f">{cell}</t" in html for cell in [*learner, *cnn])
+
+
 def test_a_single_file_has_its_films_inside(whole):
     page = write_report(whole, single_file=True)
     html = page.read_text()
@@ -172,6 +190,14 @@ def test_a_damaged_file_is_named(tmp_path, file, content, write_run):
     (folder / "replay.mp4").write_bytes(b"")
     (folder / file).write_text(content)
     with pytest.raises(UserError, match=re.escape(str(folder / file))):
+        write_report(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[]", "7", '[{"labels": "many"}]'])
+def test_a_damaged_study_is_named(tmp_path, content, write_run):
+    study = write_run(tmp_path, "kernel_pixels") / "study.json"
+    study.write_text(content)
+    with pytest.raises(UserError, match=re.escape(str(study))):
         write_report(tmp_path)
 
 
