@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,17 +22,10 @@ from envs.breakout import LEARNT_ACTIONS
 from paradigms.supervised import Config, train
 from paradigms.supervised.cloned import Cloner, Lessons
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 LAG = 4
 TINY = Config(rounds=2, samples=4_000, batch=32, average=0.9, validated_rounds=2, validation_games=1)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,16 +27,8 @@ from paradigms.supervised.machines import CLASSES, MOST_PX, bayes_head, fit_baye
 from paradigms.supervised.shallow import ShallowConfig, held_out, regret
 from paradigms.supervised.states import CENTRE, States, read_states
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small products gain nothing from more, and lose a lot where other tests run beside them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

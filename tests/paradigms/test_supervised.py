@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,19 +21,11 @@ from paradigms.supervised.labelled import NEAR, Labelled, Pool
 from paradigms.supervised.losses import imitation_losses, sample_weights, soft_labels
 from paradigms.supervised.train import Learner
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 TINY = Config(
     rounds=2, demonstrated_rounds=1, round_labels=500, games=4, samples=1_600, batch=32, average=0.9, validation_games=1
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Small networks gain nothing from more, and lose a lot where other tests run beside them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from paradigms.unsupervised.explore import Experience, read_all
 from paradigms.unsupervised.insight import Landings
 from paradigms.unsupervised.limits import check_memory, free_memory
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = unsupervised.Config(
     games=4,
     round_steps=600,
@@ -35,7 +36,6 @@ TINY = unsupervised.Config(
 
 
 def run_in(folder: Path, config: unsupervised.Config, seed: int = 0) -> Path:
-    torch.set_num_threads(1)
     with Run(folder, "unsupervised", config, seed, torch.device("cpu")) as run:
         agent = unsupervised.train(config, run)
         run.finish(agent, folder / "agent.safetensors")
@@ -96,7 +96,6 @@ def test_the_control_runs_on_an_untrained_encoder(tmp_path: Path) -> None:
 
 def test_after_seeing_anew_all_rounds_are_read_by_the_new_eyes(tmp_path: Path) -> None:
     config = replace(TINY, rounds=3, refresh_after=(2,), objective="contrast", keypoint_steps=8)
-    torch.set_num_threads(1)
     with Run(tmp_path, "unsupervised", config, 0, torch.device("cpu")) as run:
         agent = unsupervised.train(config, run)
         assert run.ledger.gradient_steps == config.keypoint_steps + config.refresh_steps
