@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from agents.agent import load_agent
@@ -31,5 +32,5 @@ def test_a_reference_agent_is_the_one_that_was_judged(path: Path) -> None:
 @pytest.mark.parametrize("path", AGENTS, ids=lambda path: path.stem)
 def test_a_reference_agent_plays_here(path: Path) -> None:
     agent = load_agent(path)
-    (game,) = play(lambda games: agent, [20], STICKY, max_steps=500)
-    assert game.score >= 15, "half a human's whole game, in the time of a few balls"
+    games = play(lambda games: agent, [20, 22, 24], STICKY, max_steps=600)
+    assert np.mean([game.score for game in games]) >= 15, "half a human's whole game, in the time of a few balls"
