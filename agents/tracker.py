@@ -31,6 +31,8 @@ _NEAR = 16.0  # pixels: from so near it can have slipped there
 _LEAP = 12.0  # pixels a step: nothing moves so fast; another thing is being read
 _COURSE = 4.0  # pixels: so near to where the world's thing was heading, little confidence is enough:
 _ENOUGH = 0.25  # of the threshold
+_STEADY = 2.0  # pixels a step: a velocity that changes by less is the same one, read with an error,
+_GAIN = 0.4  # of which so much is taken over
 # The place in LEARNT_ACTIONS of each of ALE's actions; FIRE moves nothing.
 CODES = np.zeros(4, np.int64)
 CODES[[NOOP, RIGHT, LEFT]] = 0, 1, 2
@@ -71,6 +73,9 @@ def track(state: Floats, self_reading: Floats, world_reading: Floats, thresholds
     seen = sure & (moves > _STILL) & ((gap > _GAP) | (moves < _LEAP * gap))
     fresh = seen & (gap <= _GAP)
     velocity = np.where(fresh[:, None], moved / gap[:, None], 0)
+    change = velocity - before[:, [WORLD_DX, WORLD_DY]]
+    steady = fresh & (before[:, UNSEEN] == 0) & (np.abs(change).max(axis=1) < _STEADY)
+    velocity -= np.where(steady[:, None], (1 - _GAIN) * change, 0)
     after[:, [WORLD_X, WORLD_Y]] = np.where(seen[:, None], world_reading[:, :2], before[:, [WORLD_X, WORLD_Y]])
     after[:, [WORLD_DX, WORLD_DY]] = np.where(seen[:, None], velocity, before[:, [WORLD_DX, WORLD_DY]])
     after[:, UNSEEN] = np.where(fresh, 0, np.where(seen, _NO_VELOCITY, np.minimum(gap, LONG)))

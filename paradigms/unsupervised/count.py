@@ -19,7 +19,7 @@ from agents.planner import (
     memory_features,
     nearest_cells,
 )
-from agents.tracker import CODES, LAST, SELF_DX, SELF_X, WORLD_DY, Floats, track_all
+from agents.tracker import CODES, LAST, SELF_DX, SELF_X, Floats, track_all
 from paradigms.unsupervised.explore import Experience
 from paradigms.unsupervised.insight import Landings, Roles, find_landings, next_true
 
@@ -35,25 +35,15 @@ _DOUBT = 0.001  # transitions: added to each cell's count, so that what was neve
 def remember(states: Floats, experience: Experience, landings: Landings) -> tuple[Floats, Floats]:
     """Label every tracked state in hindsight -> alike-features `(M, 5)`, and x and steps of its landing `(M, 2)`."""
     steps, games = experience.taken.shape
-    number = np.full((steps, games), -1)
-    number[landings.step, landings.game] = np.arange(len(landings.x))
-    at = next_true(number >= 0)
-    before = np.maximum.accumulate(np.where(number >= 0, np.arange(steps)[:, None], -1), axis=0)
-    column = np.broadcast_to(np.arange(games), at.shape)
-    clock = np.broadcast_to(np.arange(steps)[:, None], at.shape)
-    ahead = np.where(at < steps, number[np.minimum(at, steps - 1), column], -1)
-    ahead[at > next_true(experience.over)] = -1
-    last = np.where(before >= 0, number[np.maximum(before, 0), column], -1)
-    if len(landings.x):  # still falling, past the landing's announcement: that landing is yet to come
-        due = (last >= 0) & (states[..., WORLD_DY] > 0) & (clock < before + landings.wait[last])
-        ahead = np.where(due, last, ahead)
-    known = ahead >= 0
-    which = ahead[known]
-    wait = landings.step[which] + landings.wait[which] - clock[known] if known.any() else np.zeros(0)
-    near = wait <= LONGEST
-    where = landings.x[which][near] if known.any() else np.zeros(0)
-    label = np.stack([where, wait[near]], axis=1)
-    return memory_features(states[known][near])[-MOST:], label[-MOST:]
+    number = np.full((steps + 1, games), -1)
+    number[np.ceil(landings.time).astype(int), landings.game] = np.arange(len(landings.x))
+    at = next_true(number >= 0)[:-1]
+    number, column = number[np.minimum(at, steps), np.arange(games)], np.arange(steps)[:, None]
+    known = (at <= next_true(experience.over)) & (number >= 0)
+    wait = landings.time[number] - column if len(landings.x) else np.zeros(known.shape)
+    known &= wait <= LONGEST
+    label = np.stack([landings.x[number[known]], wait[known]], axis=1)
+    return memory_features(states[known])[-MOST:], label[-MOST:]
 
 
 def count_cells(states: Floats, experience: Experience, cells: int, seed: int) -> tuple[Floats, Any, Any]:

@@ -15,27 +15,27 @@ from agents.tracker import CODES, SELF_X, UNSEEN, WORLD_DX, WORLD_DY, WORLD_X, W
 from envs.breakout import SIDE, Mask
 from paradigms.unsupervised.explore import Experience
 
-APPROACH = 5.0  # pixels above a line from which a fall is drawn out to it
+APPROACH = 3.0  # steps: a fall that ends no further from a line is drawn out to it
 _SLOWEST = 0.5  # pixels a step: slower is no fall
+_BLINK = 3  # steps out of sight that do not end a fall
 _BIN, _BINS = 2.0, 31  # pixels; of the offsets whose information is measured
 
 
 @dataclass(frozen=True)
 class Landings:
-    """Falls towards the agent's line, drawn out to where they would have crossed it.
+    """Falls towards the agent's line, drawn out to where they crossed it or would have crossed it.
 
     Attributes, `(E,)` each:
-        step, game: when the fall reached the line's neighbourhood.
-        x, wait: pixel, and steps from `step` until it is there.
+        time, game: when, in steps and fractions of one.
+        x: where, pixels.
         self_x: where the agent was then.
         returned: the next fall came before the next lost life.
         points: won until that next fall; 0 where a life was lost.
     """
 
-    step: npt.NDArray[np.int64]
+    time: Floats
     game: npt.NDArray[np.int64]
     x: Floats
-    wait: Floats
     self_x: Floats
     returned: Mask
     points: Floats
@@ -87,33 +87,49 @@ def controllability(experience: Experience, parting: Floats) -> Floats:
 
 
 def find_landings(states: Floats, experience: Experience, line: float) -> Landings:
-    """Find every fall towards height `line` in tracked states `(T, N, 10)` whose outcome is known."""
-    height, speed = states[..., WORLD_Y], states[..., WORLD_DY]
-    falling = (states[..., UNSEEN] == 0) & (speed > _SLOWEST)
-    start = line - APPROACH
-    fall = falling & (height < start) & (height + speed >= start)
-    fall[1:] &= ~fall[:-1]
-    step, game = np.nonzero(fall)
-    wait = (line - height[fall]) / speed[fall]
-    at = np.minimum(step + wait, next_true(experience.over)[fall])
-    early = np.minimum(at.astype(int), len(states) - 2)
-    share, self_x = at - early, states[..., SELF_X]
-    after = next_true(np.concatenate([fall[1:], np.zeros_like(fall[:1])]))[fall] + 1  # the next fall
-    lost, cut = next_true(experience.life_lost)[fall], next_true(experience.over)[fall]
+    """Find every fall to height `line` in tracked states `(T, N, 10)` whose outcome is known."""
+    step, game = np.nonzero(_last_of_fall(states, experience.over))
+    at = states[step, game]
+    wait = (line - at[:, WORLD_Y]) / at[:, WORLD_DY]  # steps; negative if the fall went on below the line
+    near = wait <= APPROACH
+    step, game, at, wait = step[near], game[near], at[near], wait[near]
+    marked = np.zeros(experience.over.shape, np.bool_)
+    marked[step, game] = True
+    after = next_true(np.concatenate([marked[1:], np.zeros_like(marked[:1])]))[step, game] + 1  # the next fall
+    lost, cut = next_true(experience.life_lost)[step, game], next_true(experience.over)[step, game]
     returned = (after <= lost) & (after <= cut)
-    known = returned | (lost <= cut)
     total = np.cumsum(experience.points, axis=0)
     won = total[np.minimum(after, len(states) - 1), game] - total[step, game]
+    time = np.clip(step + wait, 0, cut)
+    early = np.minimum(time.astype(int), len(states) - 2)
+    share, self_x = time - early, states[..., SELF_X]
     landings = Landings(
-        step,
+        time,
         game,
-        np.clip(states[..., WORLD_X][fall] + wait * states[..., WORLD_DX][fall], 0, SIDE - 1),
-        wait,
+        np.clip(at[:, WORLD_X] + wait * at[:, WORLD_DX], 0, SIDE - 1),
         self_x[early, game] * (1 - share) + self_x[early + 1, game] * share,
         returned,
         np.where(returned, won, 0),
     )
+    known = returned | (lost <= cut)
     return Landings(*(getattr(landings, name)[known] for name in Landings.__dataclass_fields__))
+
+
+def _last_of_fall(states: Floats, over: Mask) -> Mask:
+    """Mark the last state but one of every fall, `(T, N)`: the very last may already show a part of what ended it."""
+    falling = (states[..., UNSEEN] == 0) & (states[..., WORLD_DY] > _SLOWEST)
+    falling[1:] &= states[1:, :, WORLD_Y] > states[:-1, :, WORLD_Y]  # a steadied velocity outlives the fall by a step
+    goes_on = np.zeros_like(falling)
+    same_game = np.ones_like(falling[1:])
+    for ahead in range(1, _BLINK + 2):
+        same_game = same_game[: len(falling) - ahead] & ~over[ahead - 1 : -1]
+        lower = states[ahead:, :, WORLD_Y] > states[:-ahead, :, WORLD_Y]
+        goes_on[:-ahead] |= same_game & falling[ahead:] & lower
+    last = falling & ~goes_on
+    earlier = np.zeros_like(last)
+    earlier[:-1] = last[1:] & falling[:-1] & ~over[:-1]
+    last[1:] &= ~earlier[:-1]
+    return last | earlier
 
 
 def next_true(mask: Mask) -> npt.NDArray[np.int64]:

@@ -115,6 +115,40 @@ def test_hindsight_sees_the_toys_own_rule() -> None:
     assert (rule == landings.returned).mean() > 0.95
 
 
+def test_a_slow_fall_read_with_errors_is_found_once_and_lands_where_it_crossed_the_line() -> None:
+    random, steps, games = np.random.default_rng(0), 17, 200
+    t = np.arange(steps)[:, None] - 8  # the line is crossed at time 8 + share; what is read then shows half the bounce
+    share = random.random(games)
+    height = np.where(t <= share, 76 + 2 * (t - share), 76 - 2 * (t - share))  # (T, N)
+    readings = np.full((steps, games, 2, 3), 0.9, np.float32)
+    readings[:, :, 0, 0] = readings[:, :, 0, 1] = 40
+    readings[:, :, 1, 0] = 40 + 1.5 * (t - share) + random.uniform(-0.3, 0.3, (steps, games))
+    readings[:, :, 1, 1] = height + random.uniform(-0.3, 0.3, (steps, games))
+    nothing = np.zeros((steps, games), np.bool_)
+    over, lost = nothing.copy(), nothing.copy()
+    over[-1] = lost[-1] = True
+    experience = Experience(readings, np.zeros((steps, games), np.int64), nothing.astype(np.float32), lost, over)
+    parting = np.zeros(2, np.float32)
+    states = tracker.track_all(readings, experience.taken, over, (0, 1), parting)
+    landings = find_landings(states, experience, line=76.0)
+    assert sorted(landings.game) == list(range(games))
+    assert np.abs(landings.x - 40).mean() < 0.7
+    assert np.abs(landings.time - 8 - share[landings.game]).mean() < 0.4
+
+
+def test_the_velocity_of_a_straight_flight_is_steadier_than_its_readings_and_a_bounce_is_taken_at_once() -> None:
+    state, start, parting = tracker.unknown(1), np.ones(1, np.bool_), np.zeros(2, np.float32)
+    here, speeds = np.array([[40, 76, 0.9]], np.float32), []
+    for t in range(12):
+        error = 0.4 * (-1) ** t
+        state = tracker.track(state, here, np.array([[20 + 2 * t, 20 + 2 * t + error, 0.9]]), parting, start)
+        start[:] = False
+        speeds.append(state[0, tracker.WORLD_DY])
+    assert np.abs(np.array(speeds[6:]) - 2).max() < 0.5  # readings differ by 2 - 0.8 and 2 + 0.8
+    bounced = tracker.track(state, here, np.array([[40, 42 - 2.4, 0.9]]), parting, start)
+    assert bounced[0, tracker.WORLD_DX] == -2
+
+
 def test_next_true_by_hand() -> None:
     mask = np.array([[0], [1], [0], [0], [1], [0]], np.bool_)
     assert next_true(mask)[:, 0].tolist() == [1, 1, 4, 4, 4, 12]
