@@ -125,11 +125,12 @@ def _last_of_fall(states: Floats, over: Mask) -> Mask:
         same_game = same_game[: len(falling) - ahead] & ~over[ahead - 1 : -1]
         lower = states[ahead:, :, WORLD_Y] > states[:-ahead, :, WORLD_Y]
         goes_on[:-ahead] |= same_game & falling[ahead:] & lower
-    last = falling & ~goes_on
+    last: Mask = falling & ~goes_on
     earlier = np.zeros_like(last)
     earlier[:-1] = last[1:] & falling[:-1] & ~over[:-1]
     last[1:] &= ~earlier[:-1]
-    return last | earlier
+    last |= earlier
+    return last
 
 
 def next_true(mask: Mask) -> npt.NDArray[np.int64]:
