@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from agents.encoder import Width
+from agents.encoder import Encoder, Width
 from envs.breakout import SIDE
 
 TEMPLATE = 11  # pixels: wider than the ball's trace, about as wide as the paddle
@@ -34,6 +34,8 @@ class KeypointHead(nn.Module):
         width: of the encoder whose first two feature maps it sees.
         slots: things to look for.
     """
+
+    kind = "keypoints"
 
     def __init__(self, width: Width, slots: int) -> None:
         super().__init__()
@@ -52,6 +54,10 @@ class KeypointHead(nn.Module):
         logits = functional.pad(logits, (2, 2, 2, 2)).float()
         heat: Tensor = logits.flatten(2).softmax(dim=-1)
         return heat.view(-1, self.slots, SIDE, SIDE)
+
+    def look(self, encoder: Encoder, observation: Tensor) -> Tensor:
+        """Observations (B, 4, 84, 84) -> readings (B, K, 3)."""
+        return read(self(encoder(observation).maps)).float()
 
     def reconstruct(self, heat: Tensor) -> Tensor:
         """Draw each slot's template where its heat is: (B, K, 84, 84) -> (B, 84, 84).

@@ -25,13 +25,16 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from agents import tracker
+from agents.components import PrincipalComponents
 from agents.encoder import Encoder, Width
 from agents.heads import Head
-from agents.keypoints import KeypointHead, read
+from agents.keypoints import KeypointHead
 from agents.policy import State
 from agents.tracker import Floats
 from envs.breakout import LEARNT_ACTIONS, SIDE, Actions, Mask, ball_must_be_served, score_changed
 
+Eyes = KeypointHead | PrincipalComponents
+EYES: dict[str, type[Eyes]] = {eyes.kind: eyes for eyes in (KeypointHead, PrincipalComponents)}
 HORIZON = 16  # steps of planning
 OFFSETS = np.arange(-SIDE, SIDE + 0.25, 0.5)  # pixels between landing and self, at which returns are kept
 AIMS = 6  # offsets to choose among when nothing is won any more
@@ -59,13 +62,16 @@ class PlannerHead(Head):
         memories: landings it remembers.
         cells: of its own state, for each last action.
         transitions: pairs of cells that followed each other at least once.
+        eyes: what reads the pictures: `keypoints`, or as a control `components`.
     """
 
     kind = "planner"
 
-    def __init__(self, width: Width, slots: int, memories: int, cells: int, transitions: int) -> None:
+    def __init__(
+        self, width: Width, slots: int, memories: int, cells: int, transitions: int, eyes: str = KeypointHead.kind
+    ) -> None:
         super().__init__()
-        self.keypoints = KeypointHead(width, slots)
+        self.eyes = EYES[eyes](width, slots)
         shapes: dict[str, tuple[tuple[int, ...], torch.dtype]] = {
             "roles": ((2,), torch.int64),  # the slots of self and world
             "thresholds": ((2,), torch.float32),  # their confidences from which they count as seen
@@ -90,17 +96,23 @@ class PlannerHead(Head):
         memories, transitions = len(self.get_buffer("memories")), len(self.get_buffer("transitions"))
         cells = self.get_buffer("cells").shape[1]
         return {
-            "width": self.keypoints.width,
-            "slots": self.keypoints.slots,
+            "width": self.eyes.width,
+            "slots": self.eyes.slots,
             "memories": memories,
             "cells": cells,
             "transitions": transitions,
+            "eyes": self.eyes.kind,
         }
+
+    @property
+    def device(self) -> torch.device:
+        """Where it reads."""
+        return self.get_buffer("roles").device
 
     def read(self, encoder: Encoder, observation: Tensor) -> Floats:
         """Observations `(N, 4, 84, 84)` -> readings `(N, K, 3)`."""
         with torch.inference_mode():
-            readings: Floats = read(self.keypoints(encoder(observation).maps)).float().cpu().numpy()
+            readings: Floats = self.eyes.look(encoder, observation).cpu().numpy()
         return readings
 
     def act(

@@ -181,6 +181,8 @@ def _controls(here: dict[str, Standing]) -> str:
         else:
             verdict += "more than on the encoder that was taught, so what that one learned stands in the way"
         text.append(_sentence(verdict))
+    if learnt and (components := here.get("unsupervised_components")):
+        text.append(_sentence(f"on the pixels' principal components that planner scores {components.in_words}"))
     text += _deprived(learnt, here)
     teacher, pupil = here.get("demonstrator"), here.get("supervised")
     if teacher and pupil and teacher.mean > 0:

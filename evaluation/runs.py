@@ -22,6 +22,7 @@ ARMS = {
 CONTROLS = {
     "random": "Random policy",
     "unsupervised_untrained": "Planner, untrained encoder",
+    "unsupervised_components": "Planner, pixels' principal components",
     "unsupervised_shuffled": "Planner, its cells shuffled",
     "unsupervised_random": "Planner, its actions by lot",
     "demonstrator": "Demonstrator (reads RAM)",
@@ -43,6 +44,7 @@ IN_PROSE = {
     **{name: name for name in ARMS},
     "random": "the random policy",
     "unsupervised_untrained": "the planner on an untrained encoder",
+    "unsupervised_components": "the planner on the pixels' principal components",
     "unsupervised_shuffled": "the planner with its cells shuffled",
     "unsupervised_random": "the planner with its cells' actions by lot",
     "demonstrator": "the demonstrator",

@@ -26,12 +26,14 @@ class Profile:
     """Agent steps of the longest game that agents' features are probed on."""
 
     def arms(self) -> dict[str, Arm]:
-        """Return everything that is trained, by the name of its run folder: the three paradigms and one control."""
+        """Return everything that is trained, by the name of its run folder: the three paradigms and two controls."""
         untrained = replace(self.unsupervised, representation="untrained")
+        components = replace(self.unsupervised, representation="components")
         return {
             "supervised": Arm("supervised", self.supervised),
             "unsupervised": Arm("unsupervised", self.unsupervised),
             "unsupervised_untrained": Arm("unsupervised", untrained),
+            "unsupervised_components": Arm("unsupervised", components),
             "reinforcement": Arm("reinforcement", self.reinforcement),
         }
 

@@ -9,12 +9,12 @@ import torch
 from scipy.spatial import cKDTree
 from sklearn.cluster import MiniBatchKMeans
 
-from agents.encoder import Width
 from agents.files import UserError
 from agents.planner import (
     AIMS,
     CELL_SCALE,
     OFFSETS,
+    Eyes,
     PlannerHead,
     memory_features,
     nearest_cells,
@@ -104,7 +104,7 @@ def count_returns(landings: Landings) -> tuple[Floats, Floats, Floats]:
 
 
 def build(
-    experience: Experience, roles: Roles, keypoints: dict[str, torch.Tensor], width: Width, cells: int, seed: int
+    experience: Experience, roles: Roles, eyes: Eyes, cells: int, seed: int
 ) -> tuple[PlannerHead, dict[str, float]]:
     """Put everything counted into a head that plays; returns it with figures for the log."""
     pair = (roles.self_slot, roles.world_slot)
@@ -113,8 +113,8 @@ def build(
     memories, labels = remember(states, experience, landings)
     centres, transitions, probabilities = count_cells(states, experience, cells, seed)
     chance, points, aims = count_returns(landings)
-    head = PlannerHead(width, experience.readings.shape[2], len(memories), cells, len(transitions))
-    head.keypoints.load_state_dict(keypoints)
+    head = PlannerHead(eyes.width, eyes.slots, len(memories), cells, len(transitions), eyes.kind)
+    head.eyes.load_state_dict(eyes.state_dict())
     contents = {
         "roles": pair, "thresholds": roles.thresholds, "memories": memories, "landings": labels, "cells": centres,
         "transitions": transitions, "probabilities": probabilities, "returns": chance, "points": points, "aims": aims,

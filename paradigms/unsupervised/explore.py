@@ -81,7 +81,7 @@ class Explorer:
         self, observation: Bytes, state: State = None, episode_start: Mask | None = None, deterministic: bool = True
     ) -> tuple[Actions, State]:
         assert episode_start is not None
-        pictures = torch.from_numpy(observation).to(self.head.keypoints.template.device)
+        pictures = torch.from_numpy(observation).to(self.head.device)
         actions, state = self.head.act(self.encoder, pictures, state, episode_start, True, self.generator)
         self.readings.append(self.head.last_readings)
         chance = self.generator.random(len(actions)) < self.epsilon
@@ -94,9 +94,9 @@ class Explorer:
 
 def read_all(encoder: Encoder, head: PlannerHead, rollout: Transitions, on_step: Callable[[], None]) -> Floats:
     """Read the keypoints of every observation of a rollout -> `(T, N, K, 3)`."""
-    device = head.keypoints.template.device
+    device = head.device
     steps, games = rollout.taken.shape
-    readings = np.empty((steps, games, head.keypoints.slots, 3), np.float32)
+    readings = np.empty((steps, games, head.eyes.slots, 3), np.float32)
     for t in range(0, steps, 8):
         rows = np.arange(t, min(t + 8, steps))
         observations = rollout.observations(np.repeat(rows, games), np.tile(np.arange(games), len(rows)))

@@ -61,7 +61,9 @@ def thresholds(experience: Experience) -> Floats:
     parting = []
     for slot in range(experience.readings.shape[2]):
         confidence = np.log(experience.readings[..., slot, 2].reshape(-1, 1)[::7] + 1e-3)
-        centres = KMeans(2, n_init=1, random_state=0).fit(confidence).cluster_centers_
+        centres = confidence
+        if np.ptp(confidence) > 0:
+            centres = KMeans(2, n_init=1, random_state=0).fit(confidence).cluster_centers_
         parting.append(np.exp(centres.max()) / 2)
     return np.array(parting, np.float32)
 

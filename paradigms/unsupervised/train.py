@@ -22,15 +22,16 @@ import numpy as np
 import torch
 
 from agents.agent import Agent
+from agents.components import PrincipalComponents
 from agents.encoder import Encoder, Width
 from agents.files import UserError
 from agents.keypoints import KeypointHead
-from agents.planner import PlannerHead
+from agents.planner import Eyes, PlannerHead
 from agents.policy import Policy, RandomPolicy
 from agents.rollout import Rollout, Transitions
 from agents.run import Run, require_positive
 from agents.tracker import Floats
-from envs.breakout import CLASSIC, FRAME_SKIP, BreakoutVecEnv
+from envs.breakout import CLASSIC, FRAME_SKIP, STACK, BreakoutVecEnv
 from paradigms.unsupervised.contrast import Contrast
 from paradigms.unsupervised.count import build
 from paradigms.unsupervised.explore import Experience, Explorer, read_all
@@ -40,6 +41,7 @@ from paradigms.unsupervised.objective import Objective
 from paradigms.unsupervised.predict import Prediction
 from paradigms.unsupervised.represent import KeypointTraining, MovingResidual
 
+COMPONENT_PICTURES = 4_000  # pictures whose principal components the control reads
 EPSILON = (0.05, 0.05, 0.05, 0.03, 0.02, 0.01)  # of round 1, 2, ...; the last one ever after
 
 
@@ -49,8 +51,9 @@ class Config:
 
     encoder: Width = "small"
     """Width of the shared encoder."""
-    representation: Literal["keypoints", "untrained"] = "keypoints"
-    """`untrained` leaves encoder and keypoint head as they were born: the control, everything else alike."""
+    representation: Literal["keypoints", "untrained", "components"] = "keypoints"
+    """Two controls, everything else alike: `untrained` leaves encoder and keypoint head as they were born, `components`
+    has the pixels' principal components in place of keypoints."""
     games: int = 16
     """Games explored side by side."""
     round_steps: int = 24_000
@@ -96,7 +99,8 @@ class Learner:
         self.config, self.run = config, run
         torch.manual_seed(int(run.stream("weights").generate_state(1)[0]))
         self.encoder = Encoder(config.encoder).to(run.device)
-        self.keypoints = KeypointHead(config.encoder, config.slots).to(run.device)
+        born = PrincipalComponents if config.representation == "components" else KeypointHead
+        self.eyes: Eyes = born(config.encoder, config.slots).to(run.device)
         self.steps = config.round_steps // config.games  # of each game, in a round
         self.stages = ["play", "see"]
         for number in range(1, config.rounds + 1):
@@ -113,7 +117,7 @@ class Learner:
         return {
             "stage": self.stage,
             "encoder": self.encoder.state_dict(),
-            "keypoints": self.keypoints.state_dict(),
+            "eyes": self.eyes.state_dict(),
             "training": self.training,
             "score": self.score,
         }
@@ -125,7 +129,7 @@ class Learner:
             return
         self.stage, self.training, self.score = kept["stage"], kept["training"], kept["score"]
         self.encoder.load_state_dict(kept["encoder"])
-        self.keypoints.load_state_dict(kept["keypoints"])
+        self.eyes.load_state_dict(kept["eyes"])
         for number in range(self.stages[: self.stage].count("play")):
             self.experience.append(Experience(**self._load(f"experience_{number}")))
 
@@ -168,14 +172,18 @@ class Learner:
     def see(self) -> None:
         """Train the encoder on the pictures of the last two rounds, and read all rounds (again)."""
         config, rounds = self.config, len(self.experience)
-        learns = config.representation == "keypoints"
-        if rounds > 1 and not learns:
+        if rounds > 1 and config.representation == "untrained":
             return  # the same eyes read the same
-        if learns:
+        if config.representation != "untrained":
             pictures = join([self._pictures(number) for number in range(max(0, rounds - 2), rounds)])
-            self._train_keypoints(pictures, config.keypoint_steps if rounds == 1 else config.refresh_steps)
-        head = PlannerHead(config.encoder, config.slots, 0, 1, 0).to(self.run.device)
-        head.keypoints = self.keypoints
+            if isinstance(self.eyes, KeypointHead):
+                self._train_keypoints(
+                    self.eyes, pictures, config.keypoint_steps if rounds == 1 else config.refresh_steps
+                )
+            else:
+                self._fit_components(self.eyes, pictures)
+        head = PlannerHead(config.encoder, config.slots, 0, 1, 0, self.eyes.kind).to(self.run.device)
+        head.eyes = self.eyes
         for number in range(rounds):
             rollout = self._pictures(number)
             readings = read_all(self.encoder.eval(), head, rollout, lambda: self.tick(0.8, "reading"))
@@ -185,16 +193,14 @@ class Learner:
         """Look back on all experience: who is who, what landed where, what followed what."""
         experience = Experience.join(self.experience)
         roles = find_roles(experience)
-        head, figures = build(
-            experience, roles, self.keypoints.state_dict(), self.config.encoder, self.config.self_cells, self.run.seed
-        )
+        head, figures = build(experience, roles, self.eyes, self.config.self_cells, self.run.seed)
         self.run.log(**figures, line=roles.line, controllability=roles.controllability, information=roles.information)
         return head.to(self.run.device).eval()
 
-    def _train_keypoints(self, rollout: Transitions, steps: int) -> None:
+    def _train_keypoints(self, keypoints: KeypointHead, rollout: Transitions, steps: int) -> None:
         run, stage = self.run, self.stage
         training = KeypointTraining(
-            self.encoder, self.keypoints, rollout,
+            self.encoder, keypoints, rollout,
             MovingResidual(rollout.pictures, np.random.default_rng(run.stream(f"background {stage}"))),
             np.random.default_rng(run.stream(f"keypoints {stage}")),
             total_steps=steps, batch=self.config.batch, learning_rate=self.config.learning_rate,
@@ -212,6 +218,12 @@ class Learner:
                 self.training = training.state()
                 self.tick(0.8 * training.step / steps, f"keypoints, loss {loss:.3f}")
         self.training = training.state()
+
+    def _fit_components(self, components: PrincipalComponents, rollout: Transitions) -> None:
+        generator = np.random.default_rng(self.run.stream(f"components {self.stage}"))
+        steps, games = rollout.taken.shape
+        t, game = generator.integers(0, steps, COMPONENT_PICTURES), generator.integers(0, games, COMPONENT_PICTURES)
+        components.fit(rollout.pictures[t + STACK - 1, game])
 
     def _objective(self) -> Objective:
         dim, parting = self.encoder.features_dim, thresholds(Experience.join(self.experience))

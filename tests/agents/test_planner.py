@@ -67,7 +67,7 @@ def head() -> PlannerHead:
     experience = watch()
     roles = find_roles(experience)
     assert (roles.self_slot, roles.world_slot) == (SELF, WORLD)
-    planner, _ = build(experience, roles, KeypointHead("small", 3).state_dict(), "small", cells=40, seed=0)
+    planner, _ = build(experience, roles, KeypointHead("small", 3), cells=40, seed=0)
     return planner
 
 

@@ -28,6 +28,7 @@ CENTRES = {
     "reinforcement": (15, 18),
     "random": (1, 1),
     "unsupervised_untrained": (3, 4),
+    "unsupervised_components": (2, 3),
     "unsupervised_shuffled": (2, 2),
     "unsupervised_random": (1, 1),
     "demonstrator": (600, 860),

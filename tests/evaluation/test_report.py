@@ -30,7 +30,7 @@ def test_whole_page(whole):
         "30, 4 distinct",
     ):
         assert text in html
-    assert html.count("<video") == 15
+    assert html.count("<video") == 16
     assert all((page.parent / name).stat().st_size > 0 for name in re.findall(r'src="([^"]+)"', html))
 
 
@@ -90,7 +90,7 @@ def test_a_single_file_has_its_films_inside(whole):
     page = write_report(whole, single_file=True)
     html = page.read_text()
     assert page.name == "breakout.html"
-    assert html.count('src="data:video/mp4;base64,') == 15
+    assert html.count('src="data:video/mp4;base64,') == 16
     assert 'src="together' not in html
 
 
@@ -140,7 +140,8 @@ def test_an_untrained_encoder_that_plays_as_well_is_told(tmp_path, write_run):
 
 
 @pytest.mark.parametrize(
-    "present", [["random"], ["supervised"], ["demonstrator", "random"], ["unsupervised_untrained"]]
+    "present",
+    [["random"], ["supervised"], ["demonstrator", "random"], ["unsupervised_untrained"], ["unsupervised_components"]],
 )
 def test_little_is_enough_for_a_page(tmp_path, present, write_run):
     for name in present:

@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -85,9 +86,12 @@ def test_trains_without_ram_and_goes_on_after_a_kill(tmp_path: Path, monkeypatch
         torch.testing.assert_close(load_agent(resumed).encoder.state_dict()[name], tensor, msg=name)
 
 
-def test_the_control_runs_on_an_untrained_encoder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("representation", ["untrained", "components"])
+def test_the_controls_see_with_eyes_of_their_own(
+    representation: Literal["untrained", "components"], tmp_path: Path
+) -> None:
     config = unsupervised.Config(
-        representation="untrained", games=4, round_steps=600, rounds=1, slots=3, keypoint_steps=24, self_cells=12
+        representation=representation, games=4, round_steps=600, rounds=1, slots=3, keypoint_steps=24, self_cells=12
     )
     agent = load_agent(run_in(tmp_path, config))
     actions, _ = agent.predict(np.zeros((2, 4, 84, 84), np.uint8))
@@ -137,7 +141,7 @@ def test_keypoints_that_are_no_numbers_are_refused_with_the_flag() -> None:
     pictures, age = np.zeros((steps + 4, games, 84, 84), np.uint8), np.full((steps + 1, games), 9)
     rollout = Transitions(pictures, age, mask.astype(np.int64), mask.astype(np.float32), mask, mask)
     head = PlannerHead("small", 2, 0, 1, 0)
-    torch.nn.init.constant_(head.keypoints.to_pixels.weight, float("nan"))
+    torch.nn.init.constant_(head.eyes.to_pixels.weight, float("nan"))
     with pytest.raises(UserError, match="--learning-rate"):
         read_all(Encoder("small"), head, rollout, lambda: None)
 
