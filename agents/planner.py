@@ -5,8 +5,8 @@ Everything in it is experience, none of it physics:
 - *memories*: states seen, each with where and when the world's thing came down to the agent's line afterwards.
   Where it will land now is a vote of the most alike memories, as in Pritzel et al. (2017), "Neural Episodic Control";
 - *cells* (k-means) of the agent's own states, and counts of which cell followed which under which action;
-- *returns*: for each offset between landing and self, how often the thing came back without a life lost, and the
-  points that followed.
+- *returns*: for each kind of fall (k-means of velocities) and each offset between landing and self, how often the
+  thing came back without a life lost, and the points that followed.
 
 The plan is backward induction (Bellman 1957) over the counts: the value of being in a cell with so many steps to go to
 a landing. A cell from which an action was never tried promises nothing for it: that is all the caution there is, after
@@ -37,6 +37,7 @@ Eyes = KeypointHead | PrincipalComponents
 EYES: dict[str, type[Eyes]] = {eyes.kind: eyes for eyes in (KeypointHead, PrincipalComponents)}
 HORIZON = 16  # steps of planning
 OFFSETS = np.arange(-SIDE, SIDE + 0.25, 0.5)  # pixels between landing and self, at which returns are kept
+KINDS = 4  # kinds of falls
 AIMS = 6  # offsets to choose among when nothing is won any more
 PATIENCE = 150  # steps without a change of the score until it takes aim
 SCORE_WEIGHT = 0.1  # of the points that followed an offset, beside coming back at all
@@ -77,11 +78,12 @@ class PlannerHead(Head):
             "thresholds": ((2,), torch.float32),  # their confidences from which they count as seen
             "memories": ((memories, 5), torch.float16),  # scaled x, y, dx, dy, steps unseen
             "landings": ((memories, 2), torch.float16),  # x of the landing; steps until it
+            "kinds": ((memories,), torch.uint8),  # of the fall that landed
             "cells": ((3, cells, 2), torch.float32),  # centres, scaled, by last action
             "transitions": ((transitions, 3), torch.int16),  # action, cell, next cell
             "probabilities": ((transitions,), torch.float32),
-            "returns": ((len(OFFSETS),), torch.float32),  # chance of coming back, by offset
-            "points": ((len(OFFSETS),), torch.float32),  # points that followed, by offset
+            "returns": ((KINDS, len(OFFSETS)), torch.float32),  # chance of coming back, by offset
+            "points": ((KINDS, len(OFFSETS)), torch.float32),  # points that followed, by offset
             "aims": ((AIMS,), torch.float32),  # offsets
         }
         for name, (shape, dtype) in shapes.items():
@@ -159,12 +161,15 @@ class _Plans:
         self.roles = (int(buffers["roles"][0]), int(buffers["roles"][1]))
         self.thresholds: Floats = buffers["thresholds"]
         self.landings: Floats = buffers["landings"].astype(np.float32)
+        self.kinds = buffers["kinds"].astype(np.int64)
+        if self.kinds.max(initial=0) >= KINDS:
+            raise ValueError(f"a memory's kind of fall is {self.kinds.max()}, and there are {KINDS}")
         self.memory = cKDTree(buffers["memories"].astype(np.float32)) if len(buffers["memories"]) else None
         self.cells = buffers["cells"]
         self.trees = [cKDTree(centres) for centres in self.cells]
         self.aims = buffers["aims"]
         points = buffers["points"] / max(float(buffers["points"].max(initial=0)), 1e-6)
-        self.worth = buffers["returns"] * (1 + SCORE_WEIGHT * points)  # by offset
+        self.worth = buffers["returns"] * (1 + SCORE_WEIGHT * points)  # by kind and offset
         count = self.cells.shape[0] * self.cells.shape[1]
         action, cell, next_cell = buffers["transitions"].T
         self.follow = [
@@ -176,17 +181,19 @@ class _Plans:
         self._tables: dict[int, Any] = {}
 
     def table(self, aim: int) -> Any:
-        """Values `(17 steps to go, 3 actions, cells, 84 landings)` of aiming at offset number `aim`; -1: at any."""
+        """Values `(17 to go, 3 actions, cells, KINDS, 84 landings)` of aiming at offset number `aim`; -1: at any."""
         if aim not in self._tables:
             worth = self.worth
             if aim >= 0:
                 worth = worth * np.exp(-((OFFSETS - self.aims[aim]) ** 2) / 2)
             self_x = self.cells.reshape(-1, 2)[:, 0]
-            value = np.interp(np.arange(SIDE) - self_x[:, None], OFFSETS, worth).astype(np.float32)
+            offset = np.arange(SIDE) - self_x[:, None]
+            value = np.stack([np.interp(offset, OFFSETS, each) for each in worth], axis=1).astype(np.float32)
             table = np.empty((HORIZON + 1, len(self.follow), *value.shape), np.float16)
             table[0] = value
             for to_go in range(1, HORIZON + 1):
-                ahead = np.stack([follow @ value for follow in self.follow])
+                flat = value.reshape(len(value), -1)
+                ahead = np.stack([(follow @ flat).reshape(value.shape) for follow in self.follow])
                 table[to_go], value = ahead, ahead.max(axis=0)
             self._tables[aim] = table
         return self._tables[aim]
@@ -204,7 +211,9 @@ class _Plans:
         aim = np.where(state[:, tracker.DRY] < PATIENCE, -1, state[:, tracker.AIM]).astype(int)
         for each in np.unique(aim):
             n = np.flatnonzero(aim == each)
-            looked_up = self._look_up(self.table(each), self.landings[voter[n]], cell[n])  # (n, 3, voters, cells)
+            looked_up = self._look_up(
+                self.table(each), self.landings[voter[n]], self.kinds[voter[n]], cell[n]
+            )  # (n, 3, voters, cells)
             values[n] = np.einsum("navc,nv,nc->na", looked_up, vote[n], weight[n])
         return values
 
@@ -218,15 +227,16 @@ class _Plans:
         return cell, weight
 
     @staticmethod
-    def _look_up(table: Any, landing: Floats, cell: Actions) -> Any:
+    def _look_up(table: Any, landing: Floats, kind: Actions, cell: Actions) -> Any:
         """Interpolate the table between whole steps and whole pixels of each vote."""
         x = np.clip(landing[..., 0], 0, SIDE - 1.001)[:, None, :, None]  # (n, 1, voters, 1)
         to_go = np.minimum(landing[..., 1], HORIZON - 0.001)[:, None, :, None]
         column, row = x.astype(int), to_go.astype(int)
         right, later = x - column, to_go - row
-        action, cell = np.arange(3)[None, :, None, None], cell[:, None, None, :]
-        now = table[row, action, cell, column] * (1 - right) + table[row, action, cell, column + 1] * right
-        then = table[row + 1, action, cell, column] * (1 - right) + table[row + 1, action, cell, column + 1] * right
+        action, cell, kind = np.arange(3)[None, :, None, None], cell[:, None, None, :], kind[:, None, :, None]
+        now = table[row, action, cell, kind, column] * (1 - right) + table[row, action, cell, kind, column + 1] * right
+        row = row + 1
+        then = table[row, action, cell, kind, column] * (1 - right) + table[row, action, cell, kind, column + 1] * right
         return now * (1 - later) + then * later
 
 

@@ -44,9 +44,11 @@ def deprived(head: PlannerHead, control: Control, generator: np.random.Generator
 
 def shuffle_cells(head: PlannerHead, generator: np.random.Generator) -> None:
     """Deal landings out anew among memories, and centres among the cells of each last action."""
-    landings, cells = head.get_buffer("landings"), head.get_buffer("cells")
-    landings.copy_(landings[torch.from_numpy(generator.permutation(len(landings)))])
-    for centres in cells:
+    order = torch.from_numpy(generator.permutation(len(head.get_buffer("landings"))))
+    for name in ("landings", "kinds"):
+        buffer = head.get_buffer(name)
+        buffer.copy_(buffer[order])
+    for centres in head.get_buffer("cells"):
         centres.copy_(centres[torch.from_numpy(generator.permutation(len(centres)))])
 
 

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 from scipy.spatial import cKDTree
-from sklearn.cluster import MiniBatchKMeans
+from sklearn.cluster import KMeans, MiniBatchKMeans
 
 from agents.files import UserError
 from agents.planner import (
     AIMS,
     CELL_SCALE,
+    KINDS,
     OFFSETS,
     Eyes,
     PlannerHead,
@@ -21,19 +22,23 @@ from agents.planner import (
 )
 from agents.tracker import CODES, LAST, SELF_DX, SELF_X, Floats, track_all
 from paradigms.unsupervised.explore import Experience
-from paradigms.unsupervised.insight import Landings, Roles, find_landings, next_true
+from paradigms.unsupervised.insight import Landings, Roles, Rows, find_landings, next_true
 
 MOST = 150_000  # memories kept, the newest: the agent file stays below 8 MB
 LONGEST = 40.0  # steps: landings further ahead are not remembered
 KERNEL = 0.7  # pixels: how alike two offsets must be to share their fate
+_PRIOR = 2.0  # landings: what all kinds of falls together say weighs as much as so many of one kind
 _JUMP = 20.0  # pixels: self cannot move so far in a step; a false reading
 _SPREAD = 8  # cells at which a transition votes
 _RARE = 0.002  # probability: followers rarer than that are left out
 _DOUBT = 0.001  # transitions: added to each cell's count, so that what was never tried promises nothing
 
 
-def remember(states: Floats, experience: Experience, landings: Landings) -> tuple[Floats, Floats]:
-    """Label every tracked state in hindsight -> alike-features `(M, 5)`, and x and steps of its landing `(M, 2)`."""
+def remember(states: Floats, experience: Experience, landings: Landings) -> tuple[Floats, Floats, Rows]:
+    """Label every tracked state in hindsight.
+
+    Returns alike-features `(M, 5)`, x and steps of the landing `(M, 2)`, and which landing that is `(M,)`.
+    """
     steps, games = experience.taken.shape
     number = np.full((steps + 1, games), -1)
     number[np.ceil(landings.time).astype(int), landings.game] = np.arange(len(landings.x))
@@ -43,7 +48,7 @@ def remember(states: Floats, experience: Experience, landings: Landings) -> tupl
     wait = landings.time[number] - column if len(landings.x) else np.zeros(known.shape)
     known &= wait <= LONGEST
     label = np.stack([landings.x[number[known]], wait[known]], axis=1)
-    return memory_features(states[known])[-MOST:], label[-MOST:]
+    return memory_features(states[known])[-MOST:], label[-MOST:], number[known][-MOST:]
 
 
 def count_cells(states: Floats, experience: Experience, cells: int, seed: int) -> tuple[Floats, Any, Any]:
@@ -92,15 +97,31 @@ def count_cells(states: Floats, experience: Experience, cells: int, seed: int) -
     return np.stack(centres), transitions[often], probability[often]
 
 
-def count_returns(landings: Landings) -> tuple[Floats, Floats, Floats]:
-    """Chance of coming back and points that followed at each of `OFFSETS`, and offsets to aim at `(AIMS,)`."""
+def kinds_of_fall(landings: Landings, seed: int) -> Rows:
+    """Cluster the falls by their velocity, `(E,)`: slow or fast, from the left or from the right."""
+    if len(landings.x) < KINDS:
+        return np.zeros(len(landings.x), np.int64)
+    means = KMeans(KINDS, n_init=4, random_state=seed).fit(landings.velocity)
+    kinds: Rows = means.labels_.astype(np.int64)
+    return kinds
+
+
+def count_returns(landings: Landings, kinds: Rows) -> tuple[Floats, Floats, Floats]:
+    """For each kind of fall, chance of coming back and points that followed at each of `OFFSETS`, `(KINDS, 337)` each.
+
+    Also returns offsets to aim at, `(AIMS,)`.
+    """
     alike = np.exp(-np.square(OFFSETS[:, None] - landings.offset) / (2 * KERNEL**2))  # (337, E)
     support = alike.sum(axis=1)
     chance = alike @ landings.returned / (support + 1)  # one virtual miss
     points = alike @ landings.points / (support + 1)
     safe = OFFSETS[(chance > 0.95 * chance.max()) & (support > 1)] if len(landings.x) else OFFSETS[:1]
     safe = safe if len(safe) else OFFSETS[[int(chance.argmax())]]
-    return chance, points, np.quantile(safe, np.linspace(0, 1, AIMS))
+    of_kind = np.arange(KINDS)[:, None] == kinds  # (KINDS, E)
+    supports = of_kind @ alike.T + _PRIOR  # (KINDS, 337)
+    chances = ((of_kind * landings.returned) @ alike.T + _PRIOR * chance) / supports
+    won = ((of_kind * landings.points) @ alike.T + _PRIOR * points) / supports
+    return chances, won, np.quantile(safe, np.linspace(0, 1, AIMS))
 
 
 def build(
@@ -110,14 +131,16 @@ def build(
     pair = (roles.self_slot, roles.world_slot)
     states = track_all(experience.readings, experience.taken, experience.over, pair, roles.thresholds)
     landings = find_landings(states, experience, roles.line)
-    memories, labels = remember(states, experience, landings)
+    memories, labels, which = remember(states, experience, landings)
+    kinds = kinds_of_fall(landings, seed)
     centres, transitions, probabilities = count_cells(states, experience, cells, seed)
-    chance, points, aims = count_returns(landings)
+    chance, points, aims = count_returns(landings, kinds)
     head = PlannerHead(eyes.width, eyes.slots, len(memories), cells, len(transitions), eyes.kind)
     head.eyes.load_state_dict(eyes.state_dict())
     contents = {
-        "roles": pair, "thresholds": roles.thresholds, "memories": memories, "landings": labels, "cells": centres,
-        "transitions": transitions, "probabilities": probabilities, "returns": chance, "points": points, "aims": aims,
+        "roles": pair, "thresholds": roles.thresholds, "memories": memories, "landings": labels, "kinds": kinds[which],
+        "cells": centres, "transitions": transitions, "probabilities": probabilities,
+        "returns": chance, "points": points, "aims": aims,
     }  # fmt: skip
     for name, content in contents.items():
         buffer = head.get_buffer(name)

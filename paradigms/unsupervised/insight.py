@@ -15,6 +15,7 @@ from agents.tracker import CODES, SELF_X, UNSEEN, WORLD_DX, WORLD_DY, WORLD_X, W
 from envs.breakout import SIDE, Mask
 from paradigms.unsupervised.explore import Experience
 
+Rows = npt.NDArray[np.int64]
 APPROACH = 3.0  # steps: a fall that ends no further from a line is drawn out to it
 _SLOWEST = 0.5  # pixels a step: slower is no fall
 _BLINK = 3  # steps out of sight that do not end a fall
@@ -28,14 +29,16 @@ class Landings:
     Attributes, `(E,)` each:
         time, game: when, in steps and fractions of one.
         x: where, pixels.
+        velocity: of the fall, pixels a step, `(E, 2)`.
         self_x: where the agent was then.
         returned: the next fall came before the next lost life.
         points: won until that next fall; 0 where a life was lost.
     """
 
     time: Floats
-    game: npt.NDArray[np.int64]
+    game: Rows
     x: Floats
+    velocity: Floats
     self_x: Floats
     returned: Mask
     points: Floats
@@ -90,9 +93,9 @@ def controllability(experience: Experience, parting: Floats) -> Floats:
 
 def find_landings(states: Floats, experience: Experience, line: float) -> Landings:
     """Find every fall to height `line` in tracked states `(T, N, 10)` whose outcome is known."""
-    step, game = np.nonzero(_last_of_fall(states, experience.over))
+    step, game = np.nonzero(_last_of_fall(states, experience.over, line))
     at = states[step, game]
-    wait = (line - at[:, WORLD_Y]) / at[:, WORLD_DY]  # steps; negative if the fall went on below the line
+    wait = (line - at[:, WORLD_Y]) / at[:, WORLD_DY]  # steps
     near = wait <= APPROACH
     step, game, at, wait = step[near], game[near], at[near], wait[near]
     marked = np.zeros(experience.over.shape, np.bool_)
@@ -109,6 +112,7 @@ def find_landings(states: Floats, experience: Experience, line: float) -> Landin
         time,
         game,
         np.clip(at[:, WORLD_X] + wait * at[:, WORLD_DX], 0, SIDE - 1),
+        at[:, [WORLD_DX, WORLD_DY]],
         self_x[early, game] * (1 - share) + self_x[early + 1, game] * share,
         returned,
         np.where(returned, won, 0),
@@ -117,9 +121,10 @@ def find_landings(states: Floats, experience: Experience, line: float) -> Landin
     return Landings(*(getattr(landings, name)[known] for name in Landings.__dataclass_fields__))
 
 
-def _last_of_fall(states: Floats, over: Mask) -> Mask:
-    """Mark the last state but one of every fall, `(T, N)`: the very last may already show a part of what ended it."""
+def _last_of_fall(states: Floats, over: Mask, line: float) -> Mask:
+    """Mark the last state but one above `line` of every fall, `(T, N)`: the last may show a part of what ended it."""
     falling = (states[..., UNSEEN] == 0) & (states[..., WORLD_DY] > _SLOWEST)
+    falling &= states[..., WORLD_Y] <= line
     falling[1:] &= states[1:, :, WORLD_Y] > states[:-1, :, WORLD_Y]  # a steadied velocity outlives the fall by a step
     goes_on = np.zeros_like(falling)
     same_game = np.ones_like(falling[1:])
@@ -135,7 +140,7 @@ def _last_of_fall(states: Floats, over: Mask) -> Mask:
     return last
 
 
-def next_true(mask: Mask) -> npt.NDArray[np.int64]:
+def next_true(mask: Mask) -> Rows:
     """For each step of `(T, N)` the first step from there on where `mask` holds; 2 T where none is."""
     steps = np.where(mask, np.arange(len(mask))[:, None], 2 * len(mask))
     return np.minimum.accumulate(steps[::-1])[::-1]

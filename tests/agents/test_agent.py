@@ -63,7 +63,11 @@ def test_a_planner_whose_tables_point_outside_is_refused(tmp_path: Path) -> None
     planner.get_buffer("cells").copy_(torch.rand(3, 8, 2))
     Agent(Encoder(), planner, "unsupervised").save(tmp_path / "fits.safetensors")
     assert load_agent(tmp_path / "fits.safetensors").head.settings() == planner.settings()
-    for name, outside in (("roles", torch.tensor([9, 9])), ("transitions", torch.tensor([0, 30_000, 30_000]))):
+    for name, outside in (
+        ("roles", torch.tensor([9, 9])),
+        ("transitions", torch.tensor([0, 30_000, 30_000])),
+        ("kinds", torch.tensor(9)),
+    ):
         broken = copy.deepcopy(planner)
         broken.get_buffer(name).copy_(outside)
         Agent(Encoder(), broken, "unsupervised").save(tmp_path / "broken.safetensors")

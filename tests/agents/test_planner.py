@@ -11,7 +11,7 @@ from agents import tracker
 from agents.agent import Agent, load_agent
 from agents.encoder import Encoder
 from agents.keypoints import KeypointHead
-from agents.planner import OFFSETS, PlannerHead
+from agents.planner import KINDS, OFFSETS, PlannerHead
 from envs.breakout import LEARNT_ACTIONS
 from paradigms.unsupervised.count import build
 from paradigms.unsupervised.explore import Experience
@@ -199,7 +199,7 @@ def test_a_saved_planner_acts_as_before(head: PlannerHead, tmp_path: Path) -> No
 
 def test_a_planner_without_a_landing_still_plays() -> None:
     head = PlannerHead("small", 2, memories=0, cells=4, transitions=0)
-    assert head.get_buffer("returns").shape == OFFSETS.shape
+    assert head.get_buffer("returns").shape == (KINDS, len(OFFSETS))
     agent = Agent(Encoder("small"), head, "unsupervised")
     actions, _ = agent.predict(np.zeros((2, 4, 84, 84), np.uint8))
     assert actions.shape == (2,)

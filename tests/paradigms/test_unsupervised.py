@@ -161,5 +161,5 @@ def test_information_is_zero_for_chance_and_log_two_a_landing_for_a_rule() -> No
     offset = np.repeat([-10.0, 10.0], 50)
     zero = np.zeros(100)
     for returned, nats in ((offset > 0, 100 * np.log(2)), (np.tile([True, False], 50), 0.0)):
-        landings = Landings(zero, zero.astype(int), offset, zero, returned, zero)
+        landings = Landings(zero, zero.astype(int), offset, np.zeros((100, 2)), zero, returned, zero)
         assert landings.information == pytest.approx(nats)
