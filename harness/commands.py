@@ -12,7 +12,6 @@ from agents.demonstrations import open_dataset, read_demonstrations, write_episo
 from agents.files import UserError, write_json
 from agents.minari_io import read_minari, write_minari
 from evaluation import clusters
-from evaluation.atlas import write_atlas
 from evaluation.evaluate import evaluate
 from evaluation.probe import probe
 from evaluation.probed import write_probe
@@ -20,7 +19,7 @@ from evaluation.replay import film, take_from
 from evaluation.report import write_report, write_table
 from evaluation.runs import LABELLED
 from harness import bench, record
-from harness.compare import FILM_PROTOCOL, cluster_table, compare, film_all, judge_all, probe_tables, score_table, train
+from harness.compare import cluster_table, compare, draw_atlas, film_all, judge_all, probe_tables, score_table, train
 from harness.curve import label_curve
 from harness.flags import (
     TRAINING,
@@ -109,9 +108,7 @@ def clusters_command(words: Sequence[str]) -> None:
 def atlas_command(words: Sequence[str]) -> None:
     """draw the atlas of a planner's states"""
     a = parse(Mapping, "atlas", words)
-    judged = a.agent.with_name("evaluation.json")
-    record = take_from(judged, str(a.agent), FILM_PROTOCOL).record if judged.exists() else None
-    print(write_atlas(a.agent, record))
+    print(draw_atlas(a.agent))
 
 
 def replay_command(words: Sequence[str]) -> None:

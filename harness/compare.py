@@ -1,4 +1,4 @@
-"""The comparison: train, judge, probe, film, report.
+"""The comparison: train, judge, probe, film, map, report.
 
 Each stage skips what is done, so a second call goes on where one stopped. The stages speak through the run folders on
 disk and through nothing else.
@@ -20,6 +20,7 @@ from agents.agent import Agent, load_agent
 from agents.files import UserError
 from agents.run import Run
 from envs.breakout import PROTOCOLS
+from evaluation.atlas import write_atlas
 from evaluation.clusters import COLUMNS, Clusters, rows
 from evaluation.evaluate import evaluate, fingerprint_of
 from evaluation.probe import probe
@@ -151,6 +152,13 @@ def film_all(profile: Profile, root: Path, seeds: Sequence[int]) -> None:
         film([take for take, _ in takes], together, profile.film_seconds)
 
 
+def draw_atlas(agent: Path) -> Path:
+    """Draw the atlas of a planner's states, with moments of its film if it was judged; return the file's path."""
+    judged = agent.with_name("evaluation.json")
+    record = take_from(judged, str(agent), FILM_PROTOCOL).record if judged.exists() else None
+    return write_atlas(agent, record)
+
+
 def _newer(made: Path, source: Path) -> bool:
     return made.exists() and made.stat().st_mtime >= source.stat().st_mtime
 
@@ -161,6 +169,9 @@ def compare(profile: Profile, root: Path, seeds: Sequence[int], device: torch.de
     evaluations = judge_all(profile, root, seeds, device)
     probe_all(profile, root, seeds, device)
     film_all(profile, root, seeds)
+    mapped = root / "unsupervised" / f"seed_{seeds[0]}" / "agent.safetensors"
+    if not _newer(mapped.with_name("atlas.json"), mapped):
+        draw_atlas(mapped)
     page = write_report(root)
     Console().print(score_table(evaluations))
     return page

@@ -51,6 +51,7 @@ def test_compare_takes_an_empty_folder_to_a_report_and_a_second_call_redoes_noth
     controls = {"random", "demonstrator", "unsupervised_shuffled", "unsupervised_random"}
     assert controls <= {path.parents[1].name for path in root.glob("*/*/evaluation.json")}
     assert "What they see" in page
+    assert "An atlas of states" in page
     assert page.count("<video") >= 6
     before = {
         path: path.stat().st_mtime_ns for path in root.glob("*/*/*") if path.suffix in (".safetensors", ".json", ".mp4")
