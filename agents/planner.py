@@ -139,8 +139,9 @@ class PlannerHead(Head):
 
     def observe(self, state: Floats, readings: Floats, pictures: Any, start: Mask) -> Floats:
         """Take in readings `(N, K, 3)` and what the score's digits in the pictures `(N, 4, 84, 84)` tell."""
-        self_slot, world_slot = self.plans.roles
-        after = tracker.track(state, readings[:, self_slot], readings[:, world_slot], self.plans.thresholds, start)
+        roles, thresholds = self.plans.roles, self.plans.thresholds
+        world = tracker.attend(state, readings, roles, thresholds, start)
+        after = tracker.track(state, readings[:, roles[0]], world, thresholds, start)
         after[:, tracker.DRY] = np.where(score_changed(pictures) | start, 0, after[:, tracker.DRY] + 1)
         turned = (state[:, tracker.WORLD_DY] > 0) & (after[:, tracker.WORLD_DY] < 0)
         after[:, tracker.AIM] = (after[:, tracker.AIM] + turned) % AIMS

@@ -82,13 +82,31 @@ def track(state: Floats, self_reading: Floats, world_reading: Floats, thresholds
     return after
 
 
+def attend(state: Floats, readings: Floats, roles: tuple[int, int], thresholds: Floats, start: Mask) -> Floats:
+    """Choose which slot to read the world's thing from: `(N, K, 3)` -> `(N, 3)`.
+
+    Its own slot, unless that one is off course and another one (never self's) goes on where the thing was heading: a
+    thing may be split over two slots.
+    """
+    gap = np.floor(state[:, UNSEEN]) + 1
+    heading = state[:, [WORLD_X, WORLD_Y]] + state[:, [WORLD_DX, WORLD_DY]] * gap[:, None]
+    on_course = np.abs(readings[..., :2] - heading[:, None]).sum(axis=2) < _COURSE  # (N, K)
+    on_course &= (readings[..., 2] > thresholds[1] * _ENOUGH) & ((gap <= _GAP) & ~start)[:, None]
+    on_course[:, roles[0]] = False
+    surest = np.where(on_course, readings[..., 2], -1).argmax(axis=1)
+    other = on_course.any(axis=1) & ~on_course[:, roles[1]]
+    chosen: Floats = readings[np.arange(len(readings)), np.where(other, surest, roles[1])]
+    return chosen
+
+
 def track_all(readings: Floats, taken: Actions, over: Mask, roles: tuple[int, int], thresholds: Floats) -> Floats:
     """Track T steps of N games: readings `(T, N, K, 3)` -> states `(T, N, 10)`, `LAST` as it really was."""
     steps, games = taken.shape
     states = np.empty((steps, games, COLUMNS), np.float32)
     state, start = unknown(games), np.ones(games, np.bool_)
     for t in range(steps):
-        state = track(state, readings[t, :, roles[0]], readings[t, :, roles[1]], thresholds, start)
+        world = attend(state, readings[t], roles, thresholds, start)
+        state = track(state, readings[t, :, roles[0]], world, thresholds, start)
         states[t] = state
         state[:, LAST] = CODES[taken[t]]
         start = over[t]

@@ -74,9 +74,7 @@ SMOKE = Profile(
 QUICK = Profile(supervised.Config(), unsupervised.Config(), reinforcement.Config())
 STANDARD = Profile(
     supervised.Config(rounds=60, samples=330_000, decay=0.4, validated_rounds=8, validation_games=24),
-    unsupervised.Config(
-        rounds=20, self_cells=2_000, keypoint_steps=2_000, refresh_steps=1_000, refresh_after=(1, 3, 8)
-    ),
+    unsupervised.Config(rounds=20, keypoint_steps=2_000, refresh_steps=1_000, refresh_after=(1, 3, 8)),
     reinforcement.Config(steps=8_000_000, games=32, minibatch=512, gamma=0.99, validations=12, validation_games=24),
 )
 FULL = Profile(
@@ -84,7 +82,6 @@ FULL = Profile(
     unsupervised.Config(
         encoder="nature",
         rounds=40,
-        self_cells=2_000,
         keypoint_steps=2_000,
         refresh_steps=1_000,
         refresh_after=(1, 3, 8, 16),

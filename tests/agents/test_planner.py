@@ -181,6 +181,23 @@ def test_a_faint_reading_counts_only_where_the_thing_was_heading() -> None:
         assert after[0, [tracker.WORLD_X, tracker.WORLD_Y, tracker.UNSEEN]].tolist() == [31, 53, 1]
 
 
+def test_a_thing_split_over_two_slots_is_followed_and_a_stray_slot_is_not() -> None:
+    both, start = np.array([0.5, 0.5], np.float32), np.ones(1, np.bool_)
+    state = tracker.unknown(1)
+    readings = np.array([[[40, 76, 0.9], [30, 50, 0.9], [10, 10, 0.9]]], np.float32)  # self, world, another
+    for x, y in ((30, 50), (31, 53)):
+        readings[0, 1, :2] = x, y
+        assert (tracker.attend(state, readings, (0, 1), both, start) == readings[:, 1]).all()
+        state = tracker.track(state, readings[:, 0], readings[:, 1], both, start)
+        start[:] = False
+    readings[0, 1] = 70, 20, 0.9  # the world's slot has gone elsewhere
+    assert (tracker.attend(state, readings, (0, 1), both, start) == readings[:, 1]).all()
+    readings[0, 2] = 32, 56, 0.2  # another slot goes on
+    assert (tracker.attend(state, readings, (0, 1), both, start) == readings[:, 2]).all()
+    assert (tracker.attend(state, readings, (2, 1), both, start) == readings[:, 1]).all()  # but never self's
+    assert (tracker.attend(state, readings, (0, 1), both, ~start) == readings[:, 1]).all()  # nor in a new game
+
+
 def test_a_saved_planner_acts_as_before(head: PlannerHead, tmp_path: Path) -> None:
     torch.manual_seed(0)
     agent = Agent(Encoder("small"), head, "unsupervised")
