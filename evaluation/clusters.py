@@ -22,7 +22,8 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from agents.agent import load_agent
 from agents.files import UserError, write_json
 from agents.progress import Progress
-from evaluation.probe import Floats, Frames, encode, gather
+from evaluation.mixed_play import Floats, Frames, gather
+from evaluation.probe import encode
 from evaluation.probed import VARIABLES
 
 CELLS = (4, 8, 16, 32, 64, 128)  # numbers of cells that are tried
@@ -125,7 +126,7 @@ def cluster(agents: Sequence[str | Path], seed: int, games: int, steps: int, dev
     """
     loaded = [load_agent(agent, device) for agent in agents]
     progress = Progress("clustering")
-    frames = gather(seed, games, steps, progress)
+    frames, _ = gather(seed, games, steps, progress)
     found = []
     for number, (path, agent) in enumerate(zip(agents, loaded, strict=True)):
         progress.show(number, len(agents), str(path))

@@ -27,13 +27,13 @@ class Readout:
 
 @dataclass(frozen=True)
 class Sight:
-    """How well a planner's own two keypoints, read as it reads them, tell ball and paddle; on held-out games.
+    """How well a planner knows ball and paddle as it plays; on held-out games.
 
     Attributes:
-        ball_x, ball_y, paddle_x: median absolute errors where the slot is sure, pixels.
-        found_below, found: share of the frames with a ball below the bricks, or anywhere, in which it is found.
+        ball_x, ball_y, paddle_x: median absolute errors, pixels; the ball's where it is seen below the bricks.
+        found_below, found: share of the steps with a ball below the bricks (and not past the paddle), or anywhere, in
+            which it is seen within 8 pixels of where it is.
         roles_right: of all slots, self's follows the paddle best and world's finds the ball most often.
-        split: share of the balls below the bricks that only a slot other than world's finds.
     """
 
     ball_x: float
@@ -42,7 +42,6 @@ class Sight:
     found_below: float
     found: float
     roles_right: bool
-    split: float
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def readout_rows(found: dict[str, tuple[Readout, ...]]) -> list[tuple[str, ...]]
 
 
 def sight_row(name: str, sight: Sight) -> tuple[str, ...]:
-    """One planner's keypoints under `SIGHT_COLUMNS`, after its name."""
+    """What one planner knows under `SIGHT_COLUMNS`, after its name."""
     errors = [f"{error:.1f} px" for error in (sight.ball_x, sight.ball_y, sight.paddle_x)]
     return name, *errors, f"{sight.found_below:.0%}", f"{sight.found:.0%}", "yes" if sight.roles_right else "no"
 

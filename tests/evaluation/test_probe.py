@@ -5,18 +5,34 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from agents import tracker
+from agents.agent import Agent
+from agents.encoder import Encoder
 from agents.files import UserError
 from agents.planner import PlannerHead
 from agents.progress import Progress
-from evaluation.probe import BELOW_BRICKS, PIXELS, Floats, Frames, gather, look, read_out
+from evaluation.mixed_play import EVERY, PIXELS, Film, Floats, Frames, gather
+from evaluation.probe import read_out
 from evaluation.probed import VARIABLES, Probe, Sight, read_probe, write_probe
 from evaluation.report import write_report
+from evaluation.sight import BELOW_BRICKS, look, watch
 
 
 @pytest.fixture(scope="module")
-def frames() -> Frames:
+def gathered() -> tuple[Frames, Film]:
     return gather(5, games=12, steps=120, progress=Progress("test"))
+
+
+@pytest.fixture
+def frames(gathered: tuple[Frames, Film]) -> Frames:
+    return gathered[0]
+
+
+@pytest.fixture
+def film(gathered: tuple[Frames, Film]) -> Film:
+    return gathered[1]
 
 
 def test_the_truth_is_where_the_picture_shows_it(frames: Frames) -> None:
@@ -52,34 +68,48 @@ def planner(self_slot: int, world_slot: int) -> PlannerHead:
     return head
 
 
-def test_keypoints_are_held_to_the_truth_and_may_mark_a_thing_at_its_edge(frames: Frames) -> None:
-    readings: Floats = np.ones((len(frames.truth), 3, 3))
-    readings[:, 0, :2] = frames.truth[:, [2, 2]] / PIXELS
-    readings[:, 1, :2] = frames.truth[:, :2] / PIXELS + 3  # 3 pixels off, always
-    readings[:, 2, :2] = np.random.default_rng(0).uniform(0, 84, (len(readings), 2))
-    sight = look(readings, planner(0, 1), frames)
+def seen(film: Film, away: float = 0.0) -> tuple[Floats, Floats]:
+    """What a planner would read and know whose eyes are true, but for `away` pixels that are always the same."""
+    readings: Floats = np.ones((*film.in_play.shape, 3, 3))
+    readings[..., 0, :2] = film.truth[..., [2, 2]] / PIXELS
+    readings[..., 1, :2] = film.truth[..., :2] / PIXELS + away
+    readings[..., 2, :2] = np.random.default_rng(0).uniform(0, 84, (*film.in_play.shape, 2))
+    states: Floats = np.zeros((*film.in_play.shape, tracker.COLUMNS))
+    states[..., tracker.SELF_X] = readings[..., 0, 0]
+    states[..., [tracker.WORLD_X, tracker.WORLD_Y]] = readings[..., 1, :2]
+    return readings, states
+
+
+def test_a_planner_is_held_to_the_truth_and_may_mark_a_thing_at_its_edge(film: Film) -> None:
+    readings, states = seen(film, away=3)
+    sight = look(readings, states, planner(0, 1), film)
     assert (sight.ball_x, sight.ball_y, sight.paddle_x) == pytest.approx((0, 0, 0), abs=1e-6)
     assert (sight.found_below, sight.found, sight.roles_right) == (1, 1, True)
-    assert not look(readings, planner(0, 2), frames).roles_right
-    assert not look(readings, planner(1, 0), frames).roles_right
-    unsure = np.arange(len(readings)) % 2 == 0
-    readings[unsure, 1, 2] = 0.1
-    readings[unsure, 2] = [*readings[0, 1, :2], 0.9]  # sure, and elsewhere
-    halved = look(readings, planner(0, 1), frames)
+    assert not look(readings, states, planner(0, 2), film).roles_right
+    assert not look(readings, states, planner(1, 0), film).roles_right
+    states[::2, :, tracker.UNSEEN] = 3
+    states[::2, :, tracker.WORLD_X] = 0
+    halved = look(readings, states, planner(0, 1), film)
     assert halved.found == pytest.approx(0.5, abs=0.1)
-    assert halved.ball_x == pytest.approx(0, abs=1e-6), "what a slot is not sure of is no error of its places"
+    assert halved.ball_x == pytest.approx(0, abs=1e-6), "where it does not see the ball, it errs about no place"
+    states[..., tracker.UNSEEN] = 0
+    assert look(readings, states, planner(0, 1), film).found == pytest.approx(0.5, abs=0.1)
 
 
-def test_a_ball_over_two_slots_is_called_split(frames: Frames) -> None:
-    readings: Floats = np.ones((len(frames.truth), 3, 3))
-    readings[:, 0, :2] = frames.truth[:, [2, 2]] / PIXELS
-    left = frames.truth[:, 0] < np.median(frames.truth[:, 0])
-    for slot, here in ((1, left), (2, ~left)):
-        readings[:, slot, :2] = frames.truth[:, :2] / PIXELS
-        readings[~here, slot, 2] = 0.1
-    sight = look(readings, planner(0, 1), frames)
-    assert sight.split == pytest.approx(1 - sight.found_below)
-    assert 0.2 < sight.split < 0.8
+def test_a_film_shows_what_the_games_showed(frames: Frames, film: Film) -> None:
+    first = frames.observations[frames.held_out][: film.pictures.shape[1]]
+    assert (film.observation(0) == first).all()
+    second = frames.observations[frames.held_out][film.pictures.shape[1] :][: film.pictures.shape[1]]
+    assert (film.observation(EVERY) == second).all()
+
+
+def test_a_planner_is_watched_through_its_own_eyes(film: Film) -> None:
+    agent = Agent(Encoder("small"), planner(0, 1), "unsupervised", device=torch.device("cpu"))
+    short = Film(film.pictures[:7], film.truth[:7], film.in_play[:7])
+    readings, states = watch(agent, short)
+    assert readings.shape == (*short.in_play.shape, 3, 3)
+    assert states.shape == (*short.in_play.shape, tracker.COLUMNS)
+    assert np.isfinite(states).all()
 
 
 def test_a_probe_survives_its_file_and_stands_in_the_report(
@@ -87,7 +117,7 @@ def test_a_probe_survives_its_file_and_stands_in_the_report(
 ) -> None:
     folder = write_run(tmp_path, "unsupervised")
     features = read_out(frames.truth, frames)
-    sight = Sight(0.1, 0.2, 0.3, 0.95, 0.9, True, 0.01)
+    sight = Sight(0.1, 0.2, 0.3, 0.95, 0.9, True)
     found = Probe("agent", "0", 77, 100, 12, {"features": features, "PCA of pixels": features}, sight)
     write_probe(folder / "probe.json", found)
     assert read_probe(folder / "probe.json") == found
