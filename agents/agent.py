@@ -129,6 +129,8 @@ def load_agent(path: str | Path, device: str | torch.device = "cpu") -> Agent:
             if not all(tensor.isfinite().all() for tensor in own.values()):
                 raise ValueError(f"a value in {prefix}* is not finite")
         agent = Agent(encoder, head, str(metadata["paradigm"]), dict(metadata["facts"]), device)
+        if not isinstance(agent.facts.get("seed"), int | None):
+            raise ValueError(f"its training seed is {agent.facts['seed']!r}")
         agent.predict(np.zeros((1, *OBSERVATION_SHAPE), np.uint8))  # what cannot play fails here, not in mid-game
         return agent
     except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
-import zlib
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from io import BytesIO
@@ -44,7 +43,13 @@ MAX_STEPS = MAX_FRAMES // FRAME_SKIP
 # Of an 84 x 84 picture, what never shows anything but wall: both sides and the ceiling.
 _WALL = np.zeros((SIDE, SIDE), np.bool_)
 _WALL[13:73, [0, 1, 2, 81, 82, 83]] = _WALL[9:12] = True
+_LARGEST_SEED = 2**63 - 1  # that is kept as int64
 _LARGEST_BYTES = (MAX_STEPS + STACK) * SIDE * SIDE + 4_096  # of an array of the longest game, with its header
+
+
+def is_seed(value: object) -> bool:
+    """Whether `value` is a seed as data sets have it: a whole number from 0, or None."""
+    return value is None or (isinstance(value, int) and 0 <= value <= _LARGEST_SEED)
 
 
 @dataclass(frozen=True)
@@ -94,6 +99,10 @@ class Episode:
             raise ValueError("speed lies outside 0 to 1, or more lives were lost than there are")
         if self.protocol not in (*PROTOCOLS, UNKNOWN):
             raise ValueError(f"protocol {self.protocol!r} is unknown")
+        if not is_seed(self.seed):
+            raise ValueError(f"seed {self.seed!r} is no whole number from 0 to {_LARGEST_SEED}")
+        if not isinstance(self.over, bool) or not isinstance(self.undone, int) or self.undone < 0:
+            raise ValueError(f"over is {self.over!r} and undone {self.undone!r}, not a bool and a number from 0")
         black = np.asarray(~self.pictures.any(axis=(1, 2)))  # before the first picture of a game
         if black[STACK - 1 :].any() or not (self.pictures[~black][:, _WALL] == _wall()).all():
             raise ValueError("its pictures show no Breakout as this project sees it")
@@ -122,6 +131,10 @@ class Facts:
     name: str
     protocol: str
     seed: int | None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or self.protocol not in (*PROTOCOLS, UNKNOWN) or not is_seed(self.seed):
+            raise ValueError(f"name {self.name!r}, protocol {self.protocol!r}, seed {self.seed!r}")
 
 
 @dataclass(frozen=True)
@@ -204,10 +217,11 @@ def read_demonstrations(folder: Path) -> Demonstrations:
     facts, paths = _read_facts(path), _episode_paths(folder)
     if not paths:
         raise UserError(f"{folder}: holds no episodes; record some with `breakout record --out {folder}`")
+    episodes = tuple(read_episode(p) for p in paths)
     digest = hashlib.sha256()
     for episode in paths:
         digest.update(episode.read_bytes())
-    return Demonstrations(folder, facts, tuple(read_episode(p) for p in paths), digest.hexdigest())
+    return Demonstrations(folder, facts, episodes, digest.hexdigest())
 
 
 def read_episode(path: Path) -> Episode:
@@ -227,12 +241,13 @@ def read_episode(path: Path) -> Episode:
         return Episode(**found, **scalars)
     except KeyError as error:
         raise UserError(f"{path}: {error.args[0]} is missing; delete it or copy it again") from error
-    except (OSError, EOFError, ValueError, TypeError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # zipfile, its decompressors, numpy and our own checks each raise their own
         raise UserError(f"{path}: not a whole episode ({error}); delete it or copy it again") from error
 
 
 def _episode_paths(folder: Path) -> list[Path]:
-    return sorted(folder.glob("episode_[0-9]*.npz"))
+    """Its episodes and nothing else: a file manager's `episode_0000 (copy).npz` is no other game."""
+    return sorted(p for p in folder.glob("episode_*.npz") if p.stem.removeprefix("episode_").isdecimal())
 
 
 def _read_facts(path: Path) -> Facts:
@@ -246,9 +261,6 @@ def _read_facts(path: Path) -> Facts:
         raise UserError(f"{path}: another version's format; this version reads format {FORMAT}")
     del content["game"]
     try:
-        facts = Facts(**content)
-    except TypeError as error:
+        return Facts(**content)
+    except (TypeError, ValueError) as error:
         raise UserError(f"{path}: does not describe a data set ({error}); copy it again") from error
-    if not isinstance(facts.name, str) or facts.protocol not in (*PROTOCOLS, UNKNOWN):
-        raise UserError(f"{path}: does not describe a data set (name {facts.name!r}, protocol {facts.protocol!r})")
-    return facts

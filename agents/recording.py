@@ -25,10 +25,7 @@ class Recording:
 
     def __init__(self, seed: int, protocol: Protocol) -> None:
         self.seed, self.protocol, self.undone = seed, protocol, 0
-        self._begin()
-
-    def _begin(self) -> None:
-        self.game = Game(self.seed, self.protocol)
+        self.game = Game(seed, protocol)
         self._pictures: list[Bytes] = list(self.game.observation)  # the first 3 black; then one for each step
         self._steps: list[tuple[int, float, bool, float]] = []  # action, points, life lost, speed
 
@@ -52,11 +49,11 @@ class Recording:
         now = len(self._steps)
         starts = [0] + [number + 1 for number, step in enumerate(self._steps) if step[2]]
         past = [start for start in starts if start == 0 or now - start > REGRET_STEPS]
-        kept, undone = self._steps[: past[-1]], self.undone + 1
-        self._begin()
-        for action, _, _, speed in kept:
-            self.step(action, speed)
-        self.undone = undone
+        again = Recording(self.seed, self.protocol)
+        for action, _, _, speed in self._steps[: past[-1]]:
+            again.step(action, speed)
+        again.undone = self.undone + 1
+        vars(self).update(vars(again))  # all at once: Ctrl-C while it was played again takes nothing back
         return True
 
     def __len__(self) -> int:

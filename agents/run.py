@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import fcntl
 import json
+import math
 import os
 import signal
 import time
@@ -59,11 +60,11 @@ class Ledger:
 
 
 def require_positive(config: Any, *names: str) -> None:
-    """Raise `UserError` for the first named field that is not above zero."""
+    """Raise `UserError` for the first named field that is not above zero, or infinite."""
     for name in names:
-        if not getattr(config, name) > 0:
+        if not 0 < getattr(config, name) < math.inf:
             flag = name.replace("_", "-")
-            raise UserError(f"--{flag} must be positive, got {getattr(config, name)}; give a number above 0")
+            raise UserError(f"--{flag} must be positive, got {getattr(config, name)}; give a finite number above 0")
 
 
 class Run:
@@ -127,8 +128,8 @@ class Run:
                 raise UserError(f"{path}: this folder holds a run with {_difference(found, identity)}; "
                                 "move or delete the folder, or choose another --runs folder")  # fmt: skip
         else:
-            write_json(path, identity)
             write_json(self.folder / "provenance.json", provenance(self.device))
+            write_json(path, identity)  # last: a folder with it is complete, whenever the first start was cut short
 
     def note(self, name: str, measure: Callable[[], Any]) -> None:
         """Add a measurement to `provenance.json`, unless it is there from before an interruption."""

@@ -141,5 +141,7 @@ def test_hostile_and_broken_files_are_refused_with_a_sentence(tmp_path: Path) ->
     bad = {**tensors, "head.linear.bias": torch.full((3,), float("nan"))}
     save_file(bad, tmp_path / "nan.safetensors", metadata())
     refuse("nan.safetensors", "not finite")
+    save_file(tensors, tmp_path / "seed.safetensors", metadata(facts={"seed": "first"}))
+    refuse("seed.safetensors", "its training seed is 'first'")
     save_file(tensors, tmp_path / "list.safetensors", {"breakout": "[1]"})
     refuse("list.safetensors", "do not fit")

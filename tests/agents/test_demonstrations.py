@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -117,6 +118,10 @@ def first(array: np.ndarray, value: float) -> np.ndarray:
         (lambda e: {"actions": e.actions[:0]}, "1 to 27000 steps"),
         (lambda e: {"actions": np.array([{"a": 1}], object)}, "allow_pickle=False"),
         (lambda e: {"points": None}, "missing .* 'points'"),
+        (lambda e: {"seed": np.array("third")}, "seed 'third' is no whole number"),
+        (lambda e: {"seed": np.array(np.nan)}, "seed nan is no whole number"),
+        (lambda e: {"over": np.array("yes")}, "over is 'yes'"),
+        (lambda e: {"undone": np.array(-1)}, "undone -1"),
     ],
 )
 def test_what_is_wrong_with_an_episode_is_named(
@@ -146,6 +151,31 @@ def test_files_that_are_cut_short_or_foreign(folder: Path) -> None:
             read_episode(path)
 
 
+def test_what_no_reader_of_zip_files_can_open(folder: Path) -> None:
+    path = folder / "episode_0000.npz"
+    whole = path.read_bytes()
+    # In the central directory, 8 bytes into each entry: its flags (1: a password), and then its compression.
+    for place, value in ((8, 1), (10, 97), (10, 14)):
+        content = bytearray(whole)
+        entry = content.find(b"PK\x01\x02")
+        while entry >= 0:
+            content[entry + place] = value
+            entry = content.find(b"PK\x01\x02", entry + 1)
+        path.write_bytes(content)
+        with pytest.raises(UserError, match=r"episode_0000\.npz: not a whole episode"):
+            read_episode(path)
+
+
+def test_folders_and_copies_among_the_episodes(folder: Path) -> None:
+    fingerprint = read_demonstrations(folder).fingerprint
+    (folder / "episode_0000 (copy).npz").write_bytes((folder / "episode_0000.npz").read_bytes())
+    assert open_dataset(folder, ADA) == 1
+    assert read_demonstrations(folder).fingerprint == fingerprint, "a copy is no other game"
+    (folder / "episode_0001.npz").mkdir()
+    with pytest.raises(UserError, match=r"episode_0001\.npz"):
+        read_demonstrations(folder)
+
+
 def test_an_array_that_would_fill_the_memory_is_not_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "episode_0000.npz"
     np.savez_compressed(path, pictures=np.zeros((30_000, 84, 84), np.uint8))
@@ -160,6 +190,7 @@ def test_an_array_that_would_fill_the_memory_is_not_unpacked(tmp_path: Path) -> 
         ('{"format": 9, "game": "breakout", "name": "Ada", "protocol": "classic", "seed": 0}', "another version"),
         ('{"format": 1, "game": "breakout", "name": "Ada"}', "does not describe"),
         ('{"format": 1, "game": "breakout", "name": "Ada", "protocol": "x", "seed": 0}', "does not describe"),
+        ('{"format": 1, "game": "breakout", "name": "Ada", "protocol": "classic", "seed": -1}', "does not describe"),
         ("[]", "no game that it names"),
         ("{", "not valid JSON"),
     ],
@@ -209,6 +240,26 @@ def test_undo_goes_back_to_where_a_life_began() -> None:
     lose_a_life(recording)
     assert (recording.game.lives, recording.game.score) == (lives, score), "the same game again"
     assert recording.episode().undone == 3
+
+
+def test_ctrl_c_during_undo_keeps_the_game_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = Recording(24, CLASSIC)
+    lose_a_life(recording)
+    for _ in range(20):
+        recording.step(RIGHT)
+    steps = len(recording)
+    step, left = Game.step, iter(range(10))
+
+    def interrupted(*arguments: Any) -> float:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    monkeypatch.setattr(Game, "step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        recording.undo()
+    assert (len(recording), recording.undone) == (steps, 0)
+    assert len(recording.episode().actions) == steps
 
 
 def test_undo_takes_back_the_end_of_a_game() -> None:

@@ -1,8 +1,10 @@
 """A run folder survives what happens to runs."""
 
 import csv
+import math
 import os
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.files import UserError, pack, read_json, unpack, write_atomically
+from agents.files import UserError, new_folder, pack, read_json, unpack, write_atomically
 from agents.run import Interrupted, Run, require_positive
 
 
@@ -98,6 +100,44 @@ def test_a_folder_is_kept_from_a_second_run_and_from_another_config(tmp_path: Pa
         pass
 
 
+def test_a_start_that_is_cut_short_can_be_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(device: torch.device) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("agents.run.provenance", killed)
+        with pytest.raises(KeyboardInterrupt), open_run(tmp_path):
+            pass
+    with open_run(tmp_path) as run:
+        run.note("yardstick", lambda: 1)
+    assert read_json(tmp_path / "provenance.json")["yardstick"] == 1
+
+
+@pytest.mark.parametrize(("spoil", "said"), [
+    (lambda path: path.mkdir(), "Is a directory"),
+    (lambda path: None, "No such file"),
+    (lambda path: path.write_text("[" * 100_000), "not valid JSON"),
+])  # fmt: skip
+def test_what_is_no_json_is_named(tmp_path: Path, spoil: Callable[[Path], object], said: str) -> None:
+    spoil(tmp_path / "config.json")
+    with pytest.raises(UserError, match=rf"config\.json: .*{said}"):
+        read_json(tmp_path / "config.json")
+
+
+def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(KeyboardInterrupt), new_folder(Path("made")) as folder:
+        write_atomically(folder / "half", b"")
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+    with new_folder(Path("made")) as folder:
+        write_atomically(folder / "whole", b"")
+        assert not Path("made").exists()
+    assert [path.name for path in Path("made").iterdir()] == ["whole"]
+    with pytest.raises(UserError, match="made: exists already"), new_folder(Path("made")):
+        pass
+
+
 def test_arrays_are_kept_without_pickle(tmp_path: Path) -> None:
     with open_run(tmp_path) as run:
         run.save_arrays("round_1", pictures=np.arange(6, dtype=np.uint8))
@@ -136,6 +176,8 @@ def test_numbers_that_must_be_positive() -> None:
     require_positive(Config(1), "steps")
     with pytest.raises(UserError, match="--steps must be positive, got 0"):
         require_positive(Config(0), "steps")
+    with pytest.raises(UserError, match="give a finite number"):
+        require_positive(Config(math.inf), "steps")  # type: ignore[arg-type]
 
 
 def test_ledger_and_provenance_are_written(tmp_path: Path) -> None:
