@@ -8,9 +8,7 @@ pictures as this project makes them: whatever cannot be turned into those exactl
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.demonstrations import GAME, UNKNOWN, Demonstrations, Episode, Facts
-from agents.files import UserError, read_json
+from agents.files import UserError, new_folder, read_json
 from envs.breakout import ALL_ACTIONS, FIRE, LEFT, LIVES, NOOP, OBSERVATION_SHAPE, PROTOCOLS, RIGHT, SIDE, STACK, Bytes
 
 FULL_SET = {0: NOOP, 1: FIRE, 3: RIGHT, 4: LEFT}  # of ALE's 18 actions, those that Breakout knows
@@ -52,10 +50,7 @@ def write_minari(data: Demonstrations, target: Path) -> None:
         UserError: the folder exists, or Minari is not installed.
     """
     storage_type = _storage()
-    if target.exists():
-        raise UserError(f"{target}: exists already; choose another folder")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
+    with new_folder(target) as temporary:
         (temporary / "data").mkdir(parents=True)
         space = gym.spaces.Box(0, 255, OBSERVATION_SHAPE, np.uint8)
         actions = gym.spaces.Discrete(len(ALL_ACTIONS))
@@ -64,9 +59,6 @@ def write_minari(data: Demonstrations, target: Path) -> None:
         for number, episode in enumerate(data.episodes):
             storage.update_episodes([_buffer(number, episode)])
             storage.update_episode_metadata([{"protocol": episode.protocol, "undone": episode.undone}], [number])
-        temporary.rename(target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _metadata(data: Demonstrations, name: str) -> dict[str, Any]:
@@ -131,7 +123,10 @@ def read_minari(path: Path) -> tuple[Facts, list[Episode]]:
     _check_spaces(described, storage.observation_space, storage.action_space)
     meanings = FULL_SET if storage.action_space.n == 18 else {action: action for action in ALL_ACTIONS}
     ours = metadata.get(_OURS, {})
-    facts = Facts(_name(metadata, path), ours.get("protocol", UNKNOWN), ours.get("seed"))
+    try:
+        facts = Facts(_name(metadata, path), ours.get("protocol", UNKNOWN), ours.get("seed"))
+    except ValueError as error:
+        raise UserError(f"{described}: its {_OURS} cannot be used ({error}); export it again") from error
     episodes = []
     for number in range(metadata["total_episodes"]):
         try:

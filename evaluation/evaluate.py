@@ -80,6 +80,8 @@ def evaluate(
     """
     deterministic = deterministic and agent != "random"
     _check(protocol, games, seed, workers)
+    if json_path is not None and json_path.suffix != ".json":
+        raise UserError(f"--json {json_path}: the games go into an .npz beside it; give a name that ends in .json")
     fingerprint = fingerprint_of(agent)
     if json_path is not None and json_path.exists():
         for known in read_evaluations(json_path):
@@ -88,6 +90,8 @@ def evaluate(
             records = read_games(json_path, known)
             if found == asked and records is not None:
                 return _summed_up_again(json_path, known, records)
+    if json_path is not None:
+        json_path.parent.mkdir(parents=True, exist_ok=True)  # where that fails, nobody has waited for the games yet
     evaluation, records = judge(agent, protocol, games, seed, deterministic, workers, device, fingerprint)
     if json_path is not None:
         write_evaluation(json_path, evaluation, records)
@@ -220,8 +224,7 @@ def _origin(agent: str | Path, device: str) -> tuple[str, int | None]:
     if str(agent) in SCRIPTED:
         return str(agent), None
     loaded = load_agent(agent, device)
-    seed = loaded.facts.get("seed")
-    return loaded.paradigm, None if seed is None else int(seed)
+    return loaded.paradigm, loaded.facts.get("seed")
 
 
 # -- processes -------------------------------------------------------------------------------------------------------

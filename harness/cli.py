@@ -12,6 +12,8 @@ from agents.files import UserError
 from agents.run import Interrupted
 from harness import commands
 
+NO_ROOM = (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT)
+NO_SUCH_PATH = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "compare": commands.compare_command,
     "train": commands.train_command,
@@ -46,12 +48,18 @@ def main(words: Sequence[str] | None = None) -> None:
     except UserError as error:
         _leave(2, f"breakout: {error}")
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT):
-            raise
         where = error.filename or "the disk"
-        _leave(2, f"breakout: {where}: {error.strerror}; make room or choose another folder; finished work is kept")
+        if error.errno in NO_ROOM:
+            _leave(2, f"breakout: {where}: {error.strerror}; make room or choose another folder; finished work is kept")
+        if error.errno in NO_SUCH_PATH and error.filename:
+            _leave(2, f"breakout: {where}: {error.strerror}; pass another path")
+        raise
     except torch.cuda.OutOfMemoryError:
         _leave(2, "breakout: the GPU's memory is full; lower --minibatch or --batch, or use --device cpu")
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "allocate memory" not in str(error):  # PyTorch has no type for it
+            raise
+        _leave(2, "breakout: the memory is full; lower the largest numbers among the flags, or take a smaller data set")
     except Interrupted:
         _leave(130, "stopped; everything is kept, and the same command goes on from here")
     except KeyboardInterrupt:

@@ -9,8 +9,9 @@ from pathlib import Path
 from rich.console import Console
 
 from agents.demonstrations import open_dataset, read_demonstrations, write_episode
-from agents.files import UserError, write_json
+from agents.files import UserError, new_folder, write_json
 from agents.minari_io import read_minari, write_minari
+from agents.run import require_positive
 from evaluation import clusters
 from evaluation.evaluate import evaluate
 from evaluation.probe import probe
@@ -33,6 +34,7 @@ from harness.flags import (
     Mapping,
     Probing,
     Reporting,
+    Stage,
     Training,
     device_named,
     early_flag,
@@ -65,9 +67,12 @@ def train_command(words: Sequence[str]) -> None:
             name = variant
     arm = arms[name]
     a = parse(TRAINING[arm.paradigm], f"train {name}", flags, default=Training(config=arm.config))
-    if arm.paradigm == "supervised" and a.config.labels != "demonstrator":
+    recorded = arm.paradigm == "supervised" and a.config.labels != "demonstrator"
+    if recorded:
         name = LABELLED + Path(a.config.labels).resolve().name
     folder = a.runs / a.profile / name / f"seed_{a.seed}"
+    if recorded and not (folder / "agent.safetensors").exists():
+        read_demonstrations(Path(a.config.labels))  # what is wrong with them is said before there is a run folder
     print(train(Arm(arm.paradigm, a.config), folder, valid_seed(a.seed), device_named(a.device)))
 
 
@@ -118,6 +123,7 @@ def replay_command(words: Sequence[str]) -> None:
         raise UserError("replay needs at least one agent: a file, `random` or `demonstrator`")
     if a.out.suffix != ".mp4":
         raise UserError(f"--out {a.out}: the film is H.264 in an .mp4; give a name that ends in .mp4")
+    require_positive(a, "seconds")
     takes = []
     for number, agent in enumerate(a.agents):
         judged = a.out.with_suffix(f".{number}.evaluation.json")
@@ -139,36 +145,34 @@ def report_command(words: Sequence[str]) -> None:
 
 def compare_command(words: Sequence[str]) -> None:
     """train all three, judge, film, report"""
-    a = parse_stage("compare", words)
+    a = parse_stage(Stage, "compare", words)
     page = compare(profile_named(a.profile), a.runs / a.profile, a.seeds, device_named(a.device))
     print(f"report: {page.resolve().as_uri()}")
 
 
 def judge_command(words: Sequence[str]) -> None:
     """judge everything that a profile has trained"""
-    a = parse_stage("judge", words)
+    a = parse_stage(Stage, "judge", words)
     evaluations = judge_all(profile_named(a.profile), a.runs / a.profile, a.seeds, device_named(a.device))
     Console().print(score_table(evaluations))
 
 
 def film_command(words: Sequence[str]) -> None:
     """film everything that a profile has judged"""
-    a = parse_stage("film", words)
+    a = parse_stage(Stage, "film", words)
     film_all(profile_named(a.profile), a.runs / a.profile, a.seeds)
 
 
 def curve_command(words: Sequence[str]) -> None:
     """train and judge imitators with tenfold more labels each time"""
-    a = parse(Curve, "curve", words)
-    for seed in a.seeds:
-        valid_seed(seed)
+    a = parse_stage(Curve, "curve", words)
     label_curve(profile_named(a.profile), a.runs / a.profile, a.counts, a.seeds, device_named(a.device))
     print(write_report(a.runs / a.profile))
 
 
 def shallow_command(words: Sequence[str]) -> None:
     """fit naive Bayes and kernel machines to the imitator's labels"""
-    a = parse_stage("shallow", words)
+    a = parse_stage(Stage, "shallow", words)
     Console().print(study_table(train_shallow(a.runs / a.profile, a.seeds, device_named(a.device))))
 
 
@@ -187,12 +191,11 @@ def export_command(words: Sequence[str]) -> None:
 def import_command(words: Sequence[str]) -> None:
     """make labels to train on out of a Minari data set"""
     a = parse(Importing, "import", words)
-    if a.out.exists():
-        raise UserError(f"{a.out}: exists already; choose another folder")
-    facts, episodes = read_minari(a.minari)
-    open_dataset(a.out, facts)
-    for number, episode in enumerate(episodes):
-        write_episode(a.out, number, episode)
+    with new_folder(a.out) as folder:
+        facts, episodes = read_minari(a.minari)
+        open_dataset(folder, facts)
+        for number, episode in enumerate(episodes):
+            write_episode(folder, number, episode)
     print(a.out)
 
 

@@ -27,6 +27,8 @@ LEAST_COUNT = 50  # labels: fewer leave rounds without any
 
 def arms(profile: Profile, counts: Sequence[int]) -> dict[str, Arm]:
     """Return every point's training by the name of its run folder, `<method>_<labels>`."""
+    if not counts:
+        raise UserError("--counts is empty; give at least one budget of labels, e.g. --counts 1000")
     for count in counts:
         if count < LEAST_COUNT:
             raise UserError(f"--counts {count}: a budget must be at least {LEAST_COUNT} labels")

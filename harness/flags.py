@@ -44,6 +44,9 @@ class Stage(Common):
     """Training seeds, one or several."""
 
 
+Staged = TypeVar("Staged", bound=Stage)
+
+
 @dataclass(frozen=True)
 class Curve(Stage):
     """What the label curve is told."""
@@ -186,13 +189,13 @@ def parse(kind: type[Parsed], command: str, words: Sequence[str], default: Parse
         if not stop.code:
             raise
     text = re.sub(r"\x1b\[[0-9;]*m", "", complaint.getvalue())
-    sentence = " ".join(re.sub(r"[╭╮╰╯─│]", " ", text).split())
+    sentence = " ".join(re.sub(r"[╭╮╰╯─│]|-{3,}", " ", text).split())
     raise UserError(f"{command}: {sentence or 'the flags cannot be read'}")
 
 
-def parse_stage(command: str, words: Sequence[str]) -> Stage:
+def parse_stage(kind: type[Staged], command: str, words: Sequence[str]) -> Staged:
     """Parse the flags of a stage over training seeds, of which there must be some."""
-    a = parse(Stage, command, words)
+    a = parse(kind, command, words)
     if not a.seeds:
         raise UserError("--seeds is empty; give at least one training seed, e.g. --seeds 0")
     for seed in a.seeds:

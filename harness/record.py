@@ -14,10 +14,12 @@ from agents.demonstrations import Demonstrations, Episode, Facts, read_demonstra
 from agents.files import UserError
 from agents.lag import measure_lag
 from agents.rollout import GameRecord
+from agents.run import Interrupted
 from envs.breakout import FRAME_SKIP, LIVES
 from evaluation.record import Evaluation, JudgedGame, write_evaluation
 from evaluation.runs import PERSON
 from evaluation.statistics import count_distinct, summarise
+from harness.profiles import profile_named
 from harness.session import SPEEDS, Session
 from harness.window import FRAMES_PER_SECOND, Window
 
@@ -48,6 +50,7 @@ class Config:
             raise UserError(f"--name {self.name!r}: give a name of letters, digits, spaces, - and _")
         if self.seed < 0 or (self.games is not None and self.games < 1):
             raise UserError("--seed must be 0 or more, and --games 1 or more")
+        profile_named(self.profile)  # says which there are
 
     @property
     def folder(self) -> Path:
@@ -71,6 +74,8 @@ def record(config: Config) -> None:
         session = Session(config.folder, Facts(config.name, config.protocol, config.seed), SPEEDS[config.speed])
         try:
             window.play(session, config.games)
+        except KeyboardInterrupt as stop:
+            raise Interrupted from stop  # says that everything is kept, which is so once the session is closed
         finally:
             left = session.close()
     finally:

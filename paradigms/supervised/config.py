@@ -64,6 +64,9 @@ class Config:
             raise UserError(f"--label-share must not exceed 1, got {self.label_share}")
         if self.learner not in ("classifier", "regressor"):
             raise UserError(f"--learner must be classifier or regressor, got {self.learner!r}")
+        if self.labels != "demonstrator" and self.learner != "classifier":
+            raise UserError(f"--learner {self.learner}: {self.labels} does not say where the ball lands, only what was "
+                            "pressed; leave out --learner or --labels")  # fmt: skip
         if self.games < 4:
             raise UserError(f"--games must be at least 4 (held out, learner's, demonstrator's), got {self.games}")
 

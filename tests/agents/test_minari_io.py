@@ -176,6 +176,7 @@ def test_what_is_wrong_with_which_episode(
         ({"data_format": "arrow"}, "only hdf5 is read"),
         ({"observation_space": None}, "does not say what its observations"),
         ({"breakout_three_ways": {"protocol": "loose"}}, "names no protocol"),
+        ({"breakout_three_ways": {"protocol": "sticky", "seed": "x"}}, "seed 'x'"),
         ({"total_episodes": 3}, "episode 2: "),
     ],
 )
@@ -221,8 +222,11 @@ def test_a_file_that_is_cut_short_or_missing(exported: Path, tmp_path: Path) -> 
         read_minari(tmp_path / "nowhere")
 
 
-def test_the_command_line_goes_out_and_in(tmp_path: Path, episodes: list[Episode]) -> None:
-    source, between, back = (str(tmp_path / name) for name in ("source", "out-v0", "back"))
+def test_the_command_line_goes_out_and_in(
+    tmp_path: Path, episodes: list[Episode], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # paths are as people type them
+    source, between, back = "source", "out-v0", "back"
     open_dataset(Path(source), Facts("Ada", "sticky", 3))
     for number, episode in enumerate(episodes):
         write_episode(Path(source), number, episode)
@@ -234,3 +238,18 @@ def test_the_command_line_goes_out_and_in(tmp_path: Path, episodes: list[Episode
     with pytest.raises(SystemExit) as stop:
         main(["import", between, back])
     assert stop.value.code == 2
+
+
+def test_an_import_that_is_cut_short_leaves_nothing(
+    exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop_at_the_second(folder: Path, number: int, episode: Episode) -> None:
+        if number == 1:
+            raise KeyboardInterrupt
+        write_episode(folder, number, episode)
+
+    monkeypatch.setattr("harness.commands.write_episode", stop_at_the_second)
+    with pytest.raises(SystemExit) as stop:
+        main(["import", str(exported), str(tmp_path / "back")])
+    assert stop.value.code == 130
+    assert not list(tmp_path.iterdir()), "half a data set would pass for a whole one"

@@ -56,14 +56,27 @@ def refuse(capsys: pytest.CaptureFixture[str]) -> Refuse:
         (["probe", "nowhere.safetensors"], "nowhere.safetensors"),
         (["replay", "random", "--out", "film.gif"], "film.gif"),
         (["report", "no/such/runs"], "no/such/runs"),
+        (["replay", "random", "--seconds", "-5"], "--seconds"),
+        (["replay", "random", "--seconds", "nan"], "--seconds"),
+        (["replay", "random", "--seconds", "inf"], "--seconds"),
+        (["evaluate", "random", "--json", "games.npz"], "games.npz"),
+        (["evaluate", "n" * 300], "File name too long"),
+        (["train", "supervised", "--learning-rate", "inf"], "--learning-rate"),
+        (["train", "supervised", "--labels", "nowhere"], "nowhere"),
+        (["train", "supervised", "--labels", "ada", "--learner", "regressor"], "--learner"),
+        (["curve", "--seeds"], "--seeds"),
+        (["curve", "--counts"], "--counts"),
+        (["record", "--name", "ada", "--profile", "huge"], "huge"),
     ],
     ids=" ".join,
 )
 def test_mistakes_are_named(refuse: Refuse, words: list[str], named: str, monkeypatch: pytest.MonkeyPatch,
                             tmp_path: Path) -> None:  # fmt: skip
     monkeypatch.chdir(tmp_path)
-    assert named in refuse(*words)
-    assert not list(tmp_path.glob("**/*.safetensors"))
+    said = refuse(*words)
+    assert named in said
+    assert "---" not in said, "no rules that frame a box"
+    assert not list(tmp_path.iterdir()), "what cannot begin leaves nothing behind"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
@@ -76,6 +89,26 @@ def test_a_folder_that_cannot_be_written(refuse: Refuse, tmp_path: Path) -> None
     said = refuse("train", "reinforcement", "--profile", "smoke", "--runs", str(tmp_path / "file"))
     assert str(tmp_path / "file") in said
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("out", ["file/evaluation.json", "folder.json"])
+def test_a_result_that_cannot_be_written_is_refused_before_the_games(
+    refuse: Refuse, out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder.json").mkdir()
+    monkeypatch.setattr("evaluation.evaluate.judge", lambda *_: pytest.fail("games were played"))
+    assert str(tmp_path / Path(out).parts[0]) in refuse("evaluate", "random", "--json", str(tmp_path / out))
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory")])
+def test_a_full_memory(refuse: Refuse, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("harness.commands.train", full)
+    assert "lower the largest" in refuse("train", "reinforcement", "--profile", "smoke")
 
 
 def test_a_run_of_another_config_is_left_alone(refuse: Refuse, tmp_path: Path) -> None:

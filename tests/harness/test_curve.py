@@ -44,3 +44,5 @@ def test_a_tiny_curve_is_trained_and_judged(tmp_path: Path) -> None:
 def test_too_small_a_budget_is_refused() -> None:
     with pytest.raises(UserError, match="--counts 7"):
         arms(QUICK, (7,))
+    with pytest.raises(UserError, match="--counts is empty"):
+        arms(QUICK, ())

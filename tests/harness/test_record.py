@@ -18,6 +18,7 @@ from agents.demonstrations import Episode, Facts, read_demonstrations, write_epi
 from envs.breakout import LEFT, NOOP, RIGHT
 from evaluation.record import read_evaluations, read_games
 from evaluation.runs import read_run
+from harness.cli import main
 from harness.record import write_games
 from harness.session import Session
 
@@ -126,6 +127,29 @@ def run_record(folder: Path, *flags: str, display: str | None) -> subprocess.Pop
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
+
+
+def test_ctrl_c_keeps_everything_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Hasty:
+        """A window whose person presses Ctrl-C in the terminal, well into a life."""
+
+        def play(self, session: Session, games: int | None) -> None:
+            for _ in range(9):
+                session.step(RIGHT)
+            raise KeyboardInterrupt
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr("harness.record.Window", Hasty)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as stop:
+        main(["record", "--name", "Ada"])
+    assert stop.value.code == 130
+    assert "everything is kept" in capsys.readouterr().err
+    assert steps_on_disk(tmp_path) == 9
 
 
 def test_without_a_display_it_says_so(tmp_path: Path) -> None:
