@@ -74,6 +74,18 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path}: not valid JSON ({error}); delete it and run again") from error
 
 
+def read_object(path: Path) -> dict[str, Any]:
+    """Read a JSON object; an empty one where there is no file.
+
+    Raises:
+        UserError: the file is not JSON, or holds something else.
+    """
+    content = read_json(path) if path.exists() else {}
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: should hold one JSON object; delete it and run again")
+    return content
+
+
 def pack(tree: Tree) -> bytes:
     """Turn a tree into one safetensors document."""
     tensors: dict[str, torch.Tensor] = {}

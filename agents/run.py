@@ -1,6 +1,6 @@
 """The run folder: where a training run keeps what it is, what it cost, how it went, and how to go on.
 
-A run survives Ctrl-C and `kill -9`: everything is written to a temporary file first and renamed, the last two
+A run survives Ctrl-C, SIGTERM and `kill -9`: everything is written to a temporary file first and renamed, the last two
 checkpoints are kept, and a lock keeps a second run out. Checkpoints are safetensors plus JSON; nothing is pickled.
 """
 
@@ -14,7 +14,8 @@ import os
 import signal
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -27,17 +28,18 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from agents.agent import Agent
-from agents.files import Tree, UserError, pack, read_json, unpack, write_atomically, write_json
+from agents.files import Tree, UserError, pack, read_json, read_object, unpack, write_atomically, write_json
 from agents.progress import Progress
 from agents.provenance import provenance
 
 FORMAT = 1  # of the run folder; raise it when older folders can no longer be continued
 CHECKPOINT_SECONDS = 20.0  # between two checkpoints: what `kill -9` can cost at most, plus one tick
+STOPS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what `kill` and a machine that shuts down send
 _TRAINING = 1  # keeps training's random streams apart from the judge's, whatever the seeds
 
 
 class Interrupted(Exception):
-    """Ctrl-C, after the checkpoint was written."""
+    """Ctrl-C or SIGTERM, after the checkpoint was written."""
 
 
 @dataclass
@@ -60,7 +62,7 @@ class Ledger:
 
 
 def require_positive(config: Any, *names: str) -> None:
-    """Raise `UserError` for the first named field that is not above zero, or infinite."""
+    """Raise `UserError` for the first named field that is not a finite number above zero."""
     for name in names:
         if not 0 < getattr(config, name) < math.inf:
             flag = name.replace("_", "-")
@@ -82,7 +84,7 @@ class Run:
         self.folder, self.paradigm, self.config, self.seed, self.device = folder, paradigm, config, seed, device
         self.ledger = Ledger()
         self._rows: list[dict[str, float]] = []
-        self._interrupted = False
+        self._interrupted = self._new = False
 
     # -- the folder ----------------------------------------------------------------------------------------------
 
@@ -103,16 +105,22 @@ class Run:
         self._last_checkpoint = self._clock
         self.progress = Progress(f"{self.paradigm}, seed {self.seed}")
         self._writer = SummaryWriter(str(self.folder / "tensorboard"), flush_secs=30)
-        self._previous_handler = signal.signal(signal.SIGINT, self._on_interrupt)
+        self._previous_handlers = {number: signal.signal(number, self._on_interrupt) for number in STOPS}
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        signal.signal(signal.SIGINT, self._previous_handler)
+        for number, handler in self._previous_handlers.items():
+            signal.signal(number, handler)
         self.progress.close()
         self._writer.close()
+        if error is not None and self._new and not self._rows and not (self.folder / "checkpoints").exists():
+            for name in ("config.json", "provenance.json"):  # nothing was learnt: other numbers may be tried here
+                (self.folder / name).unlink(missing_ok=True)
         self._lock.close()
+        if error is None and self._interrupted:  # it came after the last tick
+            raise Interrupted
 
     def _identify(self) -> None:
         identity = {
@@ -123,23 +131,27 @@ class Run:
         }
         path = self.folder / "config.json"
         if path.exists():
-            found = read_json(path)
-            if found != json.loads(json.dumps(identity)):
-                raise UserError(f"{path}: this folder holds a run with {_difference(found, identity)}; "
+            found, wanted = read_json(path), json.loads(json.dumps(identity))
+            if found != wanted:
+                raise UserError(f"{path}: this folder holds a run with {_difference(found, wanted)}; "
                                 "move or delete the folder, or choose another --runs folder")  # fmt: skip
         else:
-            write_json(self.folder / "provenance.json", provenance(self.device))
-            write_json(path, identity)  # last: a folder with it is complete, whenever the first start was cut short
+            self._new = True
+            write_json(path, identity)
+        path = self.folder / "provenance.json"
+        self._provenance = {} if self._new else read_object(path)
+        if not self._provenance:
+            self._provenance = provenance(self.device)
+            write_json(path, self._provenance)
 
     def note(self, name: str, measure: Callable[[], Any]) -> None:
         """Add a measurement to `provenance.json`, unless it is there from before an interruption."""
-        path = self.folder / "provenance.json"
-        known = read_json(path)
-        if name not in known:
-            write_json(path, {**known, name: measure()})
+        if name not in self._provenance:
+            self._provenance[name] = measure()
+            write_json(self.folder / "provenance.json", self._provenance)
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self._interrupted:  # a second Ctrl-C does not wait for the checkpoint
+        if self._interrupted:  # a second one does not wait for the checkpoint
             raise KeyboardInterrupt
         self._interrupted = True
 
@@ -148,7 +160,7 @@ class Run:
         self._tell_time()
         write_json(self.folder / "ledger.json", asdict(self.ledger))
         agent.facts = {"seed": self.seed, "config": asdict(self.config), "ledger": asdict(self.ledger)}
-        agent.facts["provenance"] = read_json(self.folder / "provenance.json")
+        agent.facts["provenance"] = self._provenance
         agent.save(path)
 
     # -- randomness ----------------------------------------------------------------------------------------------
@@ -192,12 +204,13 @@ class Run:
         Call it at every point from which `state` could go on, at least every few seconds.
 
         Raises:
-            Interrupted: Ctrl-C was pressed; the checkpoint is written.
+            Interrupted: Ctrl-C was pressed, or SIGTERM came; the checkpoint is written.
         """
         self.progress.show(done, total, note)
         if self._interrupted or time.perf_counter() - self._last_checkpoint > CHECKPOINT_SECONDS:
             self.checkpoint(state())
         if self._interrupted:
+            self._interrupted = False  # heard
             raise Interrupted
 
     # -- what outlives the process -------------------------------------------------------------------------------
@@ -232,6 +245,22 @@ class Run:
             return kept["state"]
         return None
 
+    @contextmanager
+    def resuming(self) -> Iterator[None]:
+        """Around whatever takes back what `restore` returned.
+
+        Raises:
+            UserError: it does not fit: it is of another run or of another version.
+        """
+        try:
+            yield
+        except (AttributeError, IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+            reason = str(error).splitlines()[0] if str(error) else repr(error)
+            raise UserError(
+                f"{self.folder}/checkpoints: not of this run, or of another version ({reason}); "
+                "move the run folder away to train anew"
+            ) from error
+
     def save_arrays(self, name: str, **arrays: npt.NDArray[Any]) -> None:
         """Keep bulk data once, compressed, so that checkpoints need not repeat it."""
         buffer = BytesIO()
@@ -247,7 +276,7 @@ class Run:
             with np.load(path, allow_pickle=False) as arrays:
                 return {key: arrays[key] for key in arrays.files}
         except Exception as error:  # zipfile, zlib and numpy each raise their own
-            self.progress.say(f"{path} cannot be read ({error}); gathering it again")
+            self.progress.say(f"{path} cannot be read ({error})")
             path.unlink()
             return None
 

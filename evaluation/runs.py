@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
-from agents.files import UserError, read_json
+from agents.files import UserError, read_object
 from agents.run import Ledger
 from evaluation.atlas import Atlas, read_atlas
 from evaluation.probed import Probe, read_probe
@@ -154,7 +153,7 @@ def read_run(folder: Path) -> RunResult:
         seed=_seed(folder),
         evaluations=tuple(read_evaluations(evaluations)) if evaluations.exists() else (),
         ledger=_read_ledger(folder / "ledger.json"),
-        provenance={key: str(value) for key, value in _read_object(folder / "provenance.json").items()},
+        provenance={key: str(value) for key, value in read_object(folder / "provenance.json").items()},
         curve=_read_curve(folder / "metrics.csv"),
         film=read_film(folder / "replay.mp4"),
         atlas=read_atlas(folder / "atlas.json") if (folder / "atlas.json").exists() else None,
@@ -173,7 +172,7 @@ def read_film(video: Path) -> Film | None:
     if not (video.exists() and path.exists()):
         return None
     try:
-        plain = _read_object(path)
+        plain = read_object(path)
         lists = {key: tuple(plain[key]) for key in ("names", "seeds", "scores")}
         return Film(**plain | lists)
     except (KeyError, TypeError) as error:
@@ -184,15 +183,8 @@ def _seed(folder: Path) -> int:
     return int(folder.name.removeprefix("seed_"))
 
 
-def _read_object(path: Path) -> dict[str, Any]:
-    content = read_json(path) if path.exists() else {}
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: should hold one JSON object; delete it and train again")
-    return content
-
-
 def _read_ledger(path: Path) -> Ledger | None:
-    content = _read_object(path)
+    content = read_object(path)
     known = {field.name for field in fields(Ledger)}
     numbers = {key: value for key, value in content.items() if key in known}
     if not all(isinstance(value, int | float) for value in numbers.values()):

@@ -100,19 +100,13 @@ def resumed(learner: Learner, validation: Validation, run: Run) -> int:
     Raises:
         UserError: it is not this run's.
     """
-    kept = run.restore()
-    if kept is None:
-        return 0
-    try:
-        learner.restore(kept)
-        validation.restore(kept["validation"], learner.agent())
-        return int(kept["update"])
-    except (KeyError, RuntimeError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(
-            f"{run.folder}/checkpoints: not of this run, or of another version ({reason}); "
-            "move the run folder away to train anew"
-        ) from error
+    kept, update = run.restore(), 0
+    if kept is not None:
+        with run.resuming():
+            learner.restore(kept)
+            validation.restore(kept["validation"], learner.agent())
+            update = int(kept["update"])
+    return update
 
 
 def make_env(config: Config, seed: np.random.SeedSequence | int, threads: int | None = None) -> BreakoutVecEnv:

@@ -26,7 +26,7 @@ from agents.components import PrincipalComponents
 from agents.encoder import Encoder, Width
 from agents.files import UserError
 from agents.keypoints import KeypointHead
-from agents.planner import Eyes, PlannerHead
+from agents.planner import NEIGHBOURS, Eyes, PlannerHead
 from agents.policy import Policy, RandomPolicy
 from agents.rollout import Rollout, Transitions
 from agents.run import Run, require_positive
@@ -83,6 +83,8 @@ class Config:
         require_positive(self, *names, "batch", "learning_rate", "self_cells")
         if self.slots < 2:
             raise UserError(f"--slots must be at least 2 (self and world), got {self.slots}")
+        if self.self_cells < NEIGHBOURS:
+            raise UserError(f"--self-cells {self.self_cells} is too few to plan with; give at least {NEIGHBOURS}")
         if self.self_cells > 10_000:
             raise UserError(f"--self-cells {self.self_cells} is more than an agent file holds; give at most 10000")
         if not all(number >= 1 for number in self.refresh_after):
@@ -127,11 +129,12 @@ class Learner:
         kept = self.run.restore()
         if kept is None:
             return
-        self.stage, self.training, self.score = kept["stage"], kept["training"], kept["score"]
-        self.encoder.load_state_dict(kept["encoder"])
-        self.eyes.load_state_dict(kept["eyes"])
-        for number in range(self.stages[: self.stage].count("play")):
-            self.experience.append(Experience(**self._load(f"experience_{number}")))
+        with self.run.resuming():
+            self.stage, self.training, self.score = kept["stage"], kept["training"], kept["score"]
+            self.encoder.load_state_dict(kept["encoder"])
+            self.eyes.load_state_dict(kept["eyes"])
+            for number in range(self.stages[: self.stage].count("play")):
+                self.experience.append(Experience(**self._load(f"experience_{number}")))
 
     def tick(self, done: float, note: str) -> None:
         """Show how much of this stage is done, and write a checkpoint when one is due."""
@@ -240,7 +243,9 @@ class Learner:
     def _load(self, name: str) -> dict[str, Any]:
         arrays = self.run.load_arrays(name)
         if arrays is None:
-            raise UserError(f"{self.run.folder}: {name} is missing; delete the folder and start again")
+            raise UserError(
+                f"{self.run.folder}/checkpoints/{name}.npz is missing or damaged; delete the run folder and start again"
+            )
         return arrays
 
     def _save(self, name: str, record: Transitions | Experience) -> None:

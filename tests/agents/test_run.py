@@ -5,20 +5,26 @@ import math
 import os
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
 from agents.files import UserError, new_folder, pack, read_json, unpack, write_atomically
-from agents.run import Interrupted, Run, require_positive
+from agents.run import STOPS, Interrupted, Run, require_positive
 
 
 @dataclass(frozen=True)
 class Config:
     steps: int = 10
+
+
+@dataclass(frozen=True)
+class SeveralConfig(Config):
+    rounds: tuple[int, ...] = (1, 3)
 
 
 def open_run(folder: Path, seed: int = 0, steps: int = 10) -> Run:
@@ -72,14 +78,15 @@ def test_the_newest_checkpoint_comes_back_and_a_broken_one_falls_back(tmp_path: 
     assert scores == ["1.0", "2.0", "2.5"], "metrics after the checkpoint that was resumed are taken back"
 
 
-def test_ctrl_c_writes_a_checkpoint_first(tmp_path: Path) -> None:
-    before = signal.getsignal(signal.SIGINT)  # shells ignore it for what runs in the background
+@pytest.mark.parametrize("number", STOPS)
+def test_a_stop_writes_a_checkpoint_first(tmp_path: Path, number: signal.Signals) -> None:
+    before = signal.getsignal(number)  # shells ignore it for what runs in the background
     with open_run(tmp_path) as run:
         run.tick(1, 10, "", lambda: {"done": 1})
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         with pytest.raises(Interrupted):
             run.tick(2, 10, "", lambda: {"done": 2})
-    assert signal.getsignal(signal.SIGINT) is before
+    assert signal.getsignal(number) is before
     with open_run(tmp_path) as run:
         assert run.restore() == {"done": 2}
 
@@ -138,6 +145,51 @@ def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: 
         pass
 
 
+def test_a_stop_after_the_last_tick_is_not_forgotten(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted), open_run(tmp_path):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_a_run_that_learnt_nothing_leaves_its_folder_to_other_numbers(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="too much"), open_run(tmp_path):
+        raise UserError("too much")
+    with open_run(tmp_path, steps=11) as run:
+        run.checkpoint({})
+    with pytest.raises(UserError, match="too much"), open_run(tmp_path, steps=11):
+        raise UserError("too much")
+    with pytest.raises(UserError, match="steps = 11 instead of 10"), open_run(tmp_path):
+        pass
+
+
+def test_only_what_differs_is_named(tmp_path: Path) -> None:
+    several = SeveralConfig()
+    with Run(tmp_path, "supervised", several, 0, torch.device("cpu")):
+        pass
+    with (
+        pytest.raises(UserError) as refused,
+        Run(tmp_path, "supervised", replace(several, steps=11), 0, torch.device("cpu")),
+    ):
+        pass
+    assert "rounds" not in str(refused.value)
+
+
+def test_provenance_may_be_lost_but_not_be_something_else(tmp_path: Path) -> None:
+    with open_run(tmp_path) as run:
+        run.checkpoint({})
+    (tmp_path / "provenance.json").unlink()
+    with open_run(tmp_path) as run:
+        run.note("speed", lambda: 3)
+    assert read_json(tmp_path / "provenance.json")["speed"] == 3
+    (tmp_path / "provenance.json").write_text("[]")
+    with pytest.raises(UserError, match=r"provenance\.json: should hold one JSON object"), open_run(tmp_path):
+        pass
+
+
+def test_a_checkpoint_that_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
+    with open_run(tmp_path) as run, pytest.raises(UserError, match=r"not of this run.*stage"), run.resuming():
+        raise KeyError("stage")
+
+
 def test_arrays_are_kept_without_pickle(tmp_path: Path) -> None:
     with open_run(tmp_path) as run:
         run.save_arrays("round_1", pictures=np.arange(6, dtype=np.uint8))
@@ -178,6 +230,8 @@ def test_numbers_that_must_be_positive() -> None:
         require_positive(Config(0), "steps")
     with pytest.raises(UserError, match="give a finite number"):
         require_positive(Config(math.inf), "steps")  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="--steps must be positive, got inf"):
+        require_positive(SimpleNamespace(steps=float("inf")), "steps")
 
 
 def test_ledger_and_provenance_are_written(tmp_path: Path) -> None:

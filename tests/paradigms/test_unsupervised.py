@@ -22,6 +22,7 @@ from paradigms.unsupervised import represent
 from paradigms.unsupervised.explore import Experience, read_all
 from paradigms.unsupervised.insight import Landings
 from paradigms.unsupervised.limits import check_memory, free_memory
+from paradigms.unsupervised.train import Learner
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = unsupervised.Config(
@@ -113,6 +114,17 @@ def test_after_seeing_anew_all_rounds_are_read_by_the_new_eyes(tmp_path: Path) -
             np.testing.assert_allclose(kept["readings"], readings, atol=1e-3)
 
 
+def test_a_checkpoint_of_another_encoder_is_refused(tmp_path: Path) -> None:
+    for width in ("small", "nature"):
+        with Run(tmp_path, "unsupervised", TINY, 0, torch.device("cpu")) as run:
+            learner = Learner(replace(TINY, encoder=width), run)
+            if width == "small":
+                run.checkpoint(learner.state())
+            else:
+                with pytest.raises(UserError, match="not of this run"):
+                    learner.restore()
+
+
 def test_refuses_what_cannot_work() -> None:
     with pytest.raises(UserError, match="--rounds"):
         unsupervised.Config(rounds=0)
@@ -120,6 +132,8 @@ def test_refuses_what_cannot_work() -> None:
         unsupervised.Config(refresh_after=(0, 2))
     with pytest.raises(UserError, match="--self-cells"):
         unsupervised.Config(round_steps=1_000, self_cells=1_000)
+    with pytest.raises(UserError, match="--self-cells 2 is too few"):
+        unsupervised.Config(self_cells=2)
     with pytest.raises(UserError, match="at most 166 cells"):
         unsupervised.Config(round_steps=1_000, self_cells=167)
     with pytest.raises(UserError, match="at least 2048 steps or at most 46 games"):
