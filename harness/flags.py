@@ -19,6 +19,7 @@ from harness.curve import COUNTS
 from paradigms import reinforcement, supervised, unsupervised
 
 ProtocolName = Literal["classic", "sticky"]
+SEEDS = 2**31  # scikit-learn takes 32 bits, and is given seeds with a little added
 Parsed = TypeVar("Parsed")
 Config = TypeVar("Config")
 
@@ -214,9 +215,9 @@ def early_flag(words: Sequence[str], name: str, default: str) -> str:
 
 
 def valid_seed(seed: int) -> int:
-    """Return a seed that NumPy can take, or complain."""
-    if seed < 0:
-        raise UserError(f"--seed {seed}: a seed must be 0 or more")
+    """Return a seed that everything can take, or complain."""
+    if not 0 <= seed < SEEDS:
+        raise UserError(f"--seed {seed}: a seed must be 0 or more and below {SEEDS}")
     return seed
 
 

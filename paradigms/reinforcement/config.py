@@ -61,6 +61,9 @@ class Config:
         require_positive(self, "steps", "games", "rollout_steps", "epochs", "learning_rate", "clip_range")
         require_positive(self, "gradient_norm", "gamma", "gae_lambda", "validations", "validation_games")
         require_positive(self, "exploration")
+        for name in ("entropy_weight", "value_weight", "epsilon"):
+            if not math.isfinite(getattr(self, name)):
+                raise UserError(f"--{name.replace('_', '-')} must be a number, got {getattr(self, name)}")
         for name in ("gamma", "gae_lambda", "epsilon", "exploration"):
             if getattr(self, name) > 1:
                 raise UserError(f"--{name.replace('_', '-')} must not exceed 1, got {getattr(self, name)}")
