@@ -1,8 +1,12 @@
-"""The `breakout` command. Mistakes of the user end with exit code 2 and one line; Ctrl-C with 130 and nothing lost."""
+"""The `breakout` command.
+
+Mistakes of the user end with exit code 2 and one line; Ctrl-C and SIGTERM with 130 and nothing lost.
+"""
 
 from __future__ import annotations
 
 import errno
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -12,7 +16,6 @@ from agents.files import UserError
 from agents.run import Interrupted
 from harness import commands
 
-NO_ROOM = (errno.ENOSPC, errno.EACCES, errno.EPERM, errno.EROFS, errno.EDQUOT)
 NO_SUCH_PATH = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "compare": commands.compare_command,
@@ -37,6 +40,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 def main(words: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
     command, *rest = list(sys.argv[1:] if words is None else words) or ["--help"]
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` is Ctrl-C by other means
     try:
         if command in ("--help", "-h"):
             print("usage: breakout COMMAND [--help] [flags]\n")
@@ -48,12 +52,11 @@ def main(words: Sequence[str] | None = None) -> None:
     except UserError as error:
         _leave(2, f"breakout: {error}")
     except OSError as error:
-        where = error.filename or "the disk"
-        if error.errno in NO_ROOM:
-            _leave(2, f"breakout: {where}: {error.strerror}; make room or choose another folder; finished work is kept")
-        if error.errno in NO_SUCH_PATH and error.filename:
-            _leave(2, f"breakout: {where}: {error.strerror}; pass another path")
-        raise
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = error.filename2 or error.filename or "the disk"  # a rename names where it goes second
+        cure = "pass another path" if error.errno in NO_SUCH_PATH else "make room or choose another folder"
+        _leave(2, f"breakout: {where}: {error.strerror}; {cure}; finished work is kept")
     except torch.cuda.OutOfMemoryError:
         _leave(2, "breakout: the GPU's memory is full; lower --minibatch or --batch, or use --device cpu")
     except (MemoryError, RuntimeError) as error:

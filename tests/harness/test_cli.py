@@ -11,6 +11,7 @@ import torch
 
 from agents import Agent
 from agents.encoder import Encoder
+from agents.files import write_json
 from agents.heads import ActionHead
 from harness.cli import COMMANDS, main
 from harness.profiles import PARADIGMS, PROFILES
@@ -46,6 +47,9 @@ def refuse(capsys: pytest.CaptureFixture[str]) -> Refuse:
         (["train", "reinforcement", "--steps", "0"], "--steps"),
         (["train", "reinforcement", "--steps", "many"], "--steps"),
         (["train", "reinforcement", "--seed", "-3"], "--seed -3"),
+        (["train", "unsupervised", "--seed", "5000000000"], "--seed 5000000000"),
+        (["train", "reinforcement", "--epsilon", "nan"], "--epsilon"),
+        (["train", "reinforcement", "--learning-rate", "inf"], "--learning-rate"),
         (["train", "reinforcement", "--colour", "red"], "--colour"),
         (["evaluate", "random", "--games", "0"], "--games"),
         (["evaluate", "random", "--protocol", "loose"], "--protocol"),
@@ -136,6 +140,21 @@ def test_a_full_gpu(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("harness.commands.train", full)
     assert "lower --minibatch" in refuse("train", "reinforcement", "--profile", "smoke")
+
+
+def test_a_full_memory(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError("Unable to allocate 25.7 TiB")
+
+    monkeypatch.setattr("harness.commands.train", full)
+    assert "25.7 TiB" in refuse("train", "reinforcement", "--profile", "smoke")
+
+
+def test_a_file_where_a_folder_should_be(refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("harness.commands.evaluate", lambda *words: write_json(words[-1], []))
+    (tmp_path / "file").write_text("mine")
+    assert "file" in refuse("evaluate", "random", "--json", str(tmp_path / "file" / "found.json"))
+    assert str(tmp_path) in refuse("evaluate", "random", "--json", str(tmp_path))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
