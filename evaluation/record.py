@@ -7,6 +7,7 @@ can be watched or checked again, exactly and without the agent.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -142,8 +143,8 @@ def _read_actions(path: Path) -> dict[str, Any]:
     try:
         with np.load(_games_path(path), allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):  # missing or damaged: the games can be played again
-        return {}
+    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+        return {}  # missing or damaged: the games can be played again
 
 
 def _from_plain(entry: dict[str, Any]) -> Evaluation:

@@ -102,6 +102,15 @@ def test_what_is_known_is_not_played_again(judged, monkeypatch):
     assert evaluate("random", "sticky", GAMES, seed=3, json_path=path) == evaluation
 
 
+def test_damaged_games_count_as_missing(judged, tmp_path):
+    path, evaluation = judged
+    whole = path.with_suffix(".npz").read_bytes()
+    (tmp_path / "evaluation.json").write_bytes(path.read_bytes())
+    for place in range(0, len(whole), max(1, len(whole) // 300)):
+        (tmp_path / "evaluation.npz").write_bytes(whole[:place] + bytes([whole[place] ^ 8]) + whole[place + 1 :])
+        read_games(tmp_path / "evaluation.json", evaluation)  # whatever zip and zlib say of it
+
+
 def test_statistics_of_known_games_are_made_anew(judged, tmp_path, monkeypatch):
     path = tmp_path / "evaluation.json"
     monkeypatch.setattr(judge, "judge", lambda *_: pytest.fail("played again"))
