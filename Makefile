@@ -7,7 +7,8 @@ RUNS    ?= runs
 NAME    ?= $(USER)
 VENV    := .venv
 BREAKOUT := $(VENV)/bin/breakout
-TRAIN   = for seed in $(SEEDS); do $(BREAKOUT) train $@ --profile $(PROFILE) --seed $$seed --device $(DEVICE) --runs $(RUNS) || exit $$?; done
+FLAGS   = --profile '$(PROFILE)' --device '$(DEVICE)' --runs '$(RUNS)'
+TRAIN   = for seed in $(or $(strip $(SEEDS)),""); do $(BREAKOUT) train $@ --seed "$$seed" $(FLAGS) || exit $$?; done
 
 .PHONY: help setup compare curve supervised_regressor supervised_cloning reinforcement_pqn shallow supervised unsupervised reinforcement evaluate replay report watch results record test check bench clean
 .DEFAULT_GOAL := help
@@ -25,7 +26,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@touch $@
 
 compare: setup ## train all three, judge, film, report (resumes where it was stopped)
-	@$(BREAKOUT) compare --profile $(PROFILE) --seeds $(SEEDS) --device $(DEVICE) --runs $(RUNS)
+	@$(BREAKOUT) compare --seeds $(SEEDS) $(FLAGS)
 
 supervised: setup ## learn from the demonstrator's labels
 	@$(TRAIN)
@@ -40,24 +41,24 @@ supervised_cloning: setup ## the same, but from the demonstrator's states alone
 reinforcement_pqn: setup ## the same from values of actions alone (PQN)
 	@$(TRAIN)
 shallow: setup ## what came before deep learning, on the labels that `make supervised` gathered
-	@$(BREAKOUT) shallow --profile $(PROFILE) --seeds $(SEEDS) --device $(DEVICE) --runs $(RUNS)
+	@$(BREAKOUT) shallow --seeds $(SEEDS) $(FLAGS)
 
 evaluate: setup ## judge what has been trained, and the random policy and the demonstrator
-	@$(BREAKOUT) judge --profile $(PROFILE) --seeds $(SEEDS) --device $(DEVICE) --runs $(RUNS)
+	@$(BREAKOUT) judge --seeds $(SEEDS) $(FLAGS)
 replay: setup ## film what has been trained
-	@$(BREAKOUT) film --profile $(PROFILE) --seeds $(SEEDS) --device $(DEVICE) --runs $(RUNS)
+	@$(BREAKOUT) film --seeds $(SEEDS) $(FLAGS)
 report: setup ## write the report from what is there
-	@$(BREAKOUT) report $(RUNS)/$(PROFILE)
+	@$(BREAKOUT) report '$(RUNS)/$(PROFILE)'
 watch: report ## show where to open the report
 	@$(PYTHON) -m webbrowser "file://$(abspath $(RUNS)/$(PROFILE)/report/index.html)" || true
 
 results: setup ## keep the numbers of PROFILE in results/, and their table
-	@cd $(RUNS)/$(PROFILE) && find . -path './*/seed_*' -type f \( -name '*.json' -o -name metrics.csv \) ! -name replay.json | \
+	@cd '$(RUNS)/$(PROFILE)' && find . -path './*/seed_*' -type f \( -name '*.json' -o -name metrics.csv \) ! -name replay.json | \
 	  while read -r file; do mkdir -p "$(CURDIR)/results/$(PROFILE)/$$(dirname "$$file")"; cp "$$file" "$(CURDIR)/results/$(PROFILE)/$$file"; done
 	@$(BREAKOUT) report results/$(PROFILE) --table results/$(PROFILE).md
 
 record: setup ## play with the keyboard as NAME, and keep every key as a label
-	@$(BREAKOUT) record --name '$(NAME)' --profile $(PROFILE) --runs $(RUNS)
+	@$(BREAKOUT) record --name '$(NAME)' --profile '$(PROFILE)' --runs '$(RUNS)'
 
 test: setup ## run the tests
 	@$(VENV)/bin/python -m pytest
@@ -69,7 +70,7 @@ check: setup ## format, lint, types, arrows between packages, unused and undecla
 	@$(VENV)/bin/deptry .
 	@$(VENV)/bin/vulture
 curve: setup ## score against the number of labels: plain cloning and DAgger (an hour for three seeds)
-	@$(BREAKOUT) curve --profile $(PROFILE) --seeds $(SEEDS) --device $(DEVICE) --runs $(RUNS)
+	@$(BREAKOUT) curve --seeds $(SEEDS) $(FLAGS)
 bench: setup ## measure this machine: the game, the encoder, our PPO beside stock
 	@$(BREAKOUT) bench
 
