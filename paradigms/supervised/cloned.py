@@ -166,8 +166,9 @@ class _Cloning:
         self.best_score, self.score = -1.0, 0.0
         run.ledger.labels = len(lessons)
         if (state := run.restore()) is not None:
-            self.cloner.load(state.pop("cloner"))
-            vars(self).update(state)
+            with run.resuming():
+                self.cloner.load(state.pop("cloner"))
+                vars(self).update(state)
 
     def _state(self) -> Tree:
         kept = {name: getattr(self, name) for name in ("round", "fitted", "best", "best_score", "score")}

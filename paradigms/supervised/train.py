@@ -114,7 +114,8 @@ class _Training:
         self.best: Weights | None = None
         self.best_score, self.score = -1.0, 0.0
         if (state := run.restore()) is not None:
-            self._load(state)
+            with run.resuming():
+                self._load(state)
 
     def _state(self) -> Tree:
         kept = {name: getattr(self, name) for name in ("round", "fitted", "players", "best", "best_score", "score")}

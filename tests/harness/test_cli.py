@@ -142,14 +142,6 @@ def test_a_full_gpu(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "lower --minibatch" in refuse("train", "reinforcement", "--profile", "smoke")
 
 
-def test_a_full_memory(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise MemoryError("Unable to allocate 25.7 TiB")
-
-    monkeypatch.setattr("harness.commands.train", full)
-    assert "25.7 TiB" in refuse("train", "reinforcement", "--profile", "smoke")
-
-
 def test_a_file_where_a_folder_should_be(refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.commands.evaluate", lambda *words: write_json(words[-1], []))
     (tmp_path / "file").write_text("mine")
