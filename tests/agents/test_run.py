@@ -1,7 +1,6 @@
 """A run folder survives what happens to runs."""
 
 import csv
-import math
 import os
 import signal
 from collections.abc import Callable
@@ -228,9 +227,7 @@ def test_numbers_that_must_be_positive() -> None:
     require_positive(Config(1), "steps")
     with pytest.raises(UserError, match="--steps must be positive, got 0"):
         require_positive(Config(0), "steps")
-    with pytest.raises(UserError, match="give a finite number"):
-        require_positive(Config(math.inf), "steps")  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="--steps must be positive, got inf"):
+    with pytest.raises(UserError, match="--steps must be positive, got inf; give a finite number"):
         require_positive(SimpleNamespace(steps=float("inf")), "steps")
 
 
