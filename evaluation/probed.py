@@ -110,5 +110,5 @@ def page_tables(probed: Sequence[tuple[str, Probe]]) -> list[Table]:
         return []
     features = Table("Read from the features", ("features of", *VARIABLES), tuple(readout_rows(side_by_side(probed))))
     sights = tuple(sight_row(name, probe.keypoints) for name, probe in probed if probe.keypoints is not None)
-    keypoints = Table("The planner's own keypoints", ("keypoints of", *SIGHT_COLUMNS), sights)
+    keypoints = Table("What the planner knows as it plays", ("planner of", *SIGHT_COLUMNS), sights)
     return [features, keypoints] if sights else [features]

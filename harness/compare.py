@@ -203,7 +203,8 @@ def probe_tables(probes: Sequence[Probe]) -> list[Table]:
     caption = "Median error in screen pixels (bricks: number) of a linear map / a small network, and R2"
     seen = _table(caption, ("features of", *VARIABLES), readout_rows(side_by_side(named)))
     rows = [sight_row(name, one.keypoints) for name, one in named if one.keypoints is not None]
-    return [seen, _table("The planner's own keypoints", ("keypoints of", *SIGHT_COLUMNS), rows)] if rows else [seen]
+    known = _table("What the planner knows as it plays", ("planner of", *SIGHT_COLUMNS), rows)
+    return [seen, known] if rows else [seen]
 
 
 def cluster_table(found: Sequence[Clusters]) -> Table:
