@@ -67,8 +67,7 @@ def track(state: Floats, self_reading: Floats, world_reading: Floats, thresholds
     gap = np.floor(before[:, UNSEEN]) + 1
     moved = world_reading[:, :2] - before[:, [WORLD_X, WORLD_Y]]
     moves = np.abs(moved).sum(axis=1)
-    off_course = np.abs(moved - before[:, [WORLD_DX, WORLD_DY]] * gap[:, None]).sum(axis=1)
-    on_course = (gap <= _GAP) & (off_course < _COURSE)
+    on_course = _on_course(before, world_reading[:, None])[:, 0]
     sure = world_reading[:, 2] > thresholds[1] * np.where(on_course, _ENOUGH, 1)
     seen = sure & (moves > _STILL) & ((gap > _GAP) | (moves < _LEAP * gap))
     fresh = seen & (gap <= _GAP)
@@ -88,15 +87,21 @@ def attend(state: Floats, readings: Floats, roles: tuple[int, int], thresholds: 
     Its own slot, unless that one is off course and another one (never self's) goes on where the thing was heading: a
     thing may be split over two slots.
     """
-    gap = np.floor(state[:, UNSEEN]) + 1
-    heading = state[:, [WORLD_X, WORLD_Y]] + state[:, [WORLD_DX, WORLD_DY]] * gap[:, None]
-    on_course = np.abs(readings[..., :2] - heading[:, None]).sum(axis=2) < _COURSE  # (N, K)
-    on_course &= (readings[..., 2] > thresholds[1] * _ENOUGH) & ((gap <= _GAP) & ~start)[:, None]
+    on_course = _on_course(state, readings) & (readings[..., 2] > thresholds[1] * _ENOUGH) & ~start[:, None]  # (N, K)
     on_course[:, roles[0]] = False
     surest = np.where(on_course, readings[..., 2], -1).argmax(axis=1)
     other = on_course.any(axis=1) & ~on_course[:, roles[1]]
     chosen: Floats = readings[np.arange(len(readings)), np.where(other, surest, roles[1])]
     return chosen
+
+
+def _on_course(state: Floats, readings: Floats) -> Mask:
+    """Whether readings `(N, K, 3)` are where the world's thing was heading when it was last seen, not long ago."""
+    gap = np.floor(state[:, UNSEEN, None]) + 1  # (N, 1)
+    moved = readings[..., :2] - state[:, None, [WORLD_X, WORLD_Y]]  # (N, K, 2)
+    off_course = np.abs(moved - state[:, None, [WORLD_DX, WORLD_DY]] * gap[..., None]).sum(axis=2)
+    near: Mask = (gap <= _GAP) & (off_course < _COURSE)
+    return near
 
 
 def track_all(readings: Floats, taken: Actions, over: Mask, roles: tuple[int, int], thresholds: Floats) -> Floats:

@@ -24,9 +24,9 @@ from agents.files import UserError, read_json, write_json
 from agents.planner import PlannerHead
 from agents.policy import State
 from agents.rollout import GameRecord, play
+from agents.tracker import Floats
 from envs.breakout import ACTION_NAMES, CLASSIC, STICKY, Actions, Bytes, Game, Mask, game_seeds
 from evaluation.clusters import assign, choose, measure
-from evaluation.mixed_play import Floats
 
 GAMES, LONGEST, EVERY = 5, 500, 2  # games of the atlas; agent steps of one at most; steps between two kept views
 CELLS = (16, 24, 32, 48)  # numbers of cells to choose among

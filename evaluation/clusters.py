@@ -22,7 +22,8 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from agents.agent import load_agent
 from agents.files import UserError, write_json
 from agents.progress import Progress
-from evaluation.mixed_play import Floats, Frames, gather
+from agents.tracker import Floats
+from evaluation.mixed_play import Frames, gather
 from evaluation.probe import encode
 from evaluation.probed import VARIABLES
 

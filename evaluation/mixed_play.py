@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 from ale_py import ALEInterface
 
 from agents.demonstrator import Demonstrator
@@ -19,6 +18,7 @@ from agents.files import UserError
 from agents.policy import State
 from agents.progress import Progress
 from agents.rollout import play
+from agents.tracker import Floats
 from envs.breakout import CLASSIC, LEARNT_ACTIONS, SIDE, STACK, Actions, Bytes, Game, Mask, game_seeds
 from envs.game_state import BALL_HEIGHT, BALL_WIDTH, GameState
 
@@ -27,8 +27,6 @@ HELD_OUT = 3  # one round of four games in so many is kept for the test
 FEWEST = 120  # steps of a game at the least, or there are more features than frames
 EVERY = 5  # steps between two frames: neighbours in time are nearly the same
 PIXELS = np.array([160, 210]) / SIDE  # of the screen, for one of a picture, across and down
-
-Floats = npt.NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
@@ -121,6 +119,7 @@ def gather(seed: int, games: int, steps: int, progress: Progress) -> tuple[Frame
     emulators: list[_Emulator] = []
     rows: list[tuple[tuple[float, ...], bool, bool]] = []
     held_out = np.arange(games) // len(CLUMSINESS) % HELD_OUT == HELD_OUT - 1
+    on_film = np.flatnonzero(held_out)
     pictures: list[Bytes] = []
     filmed: list[list[tuple[tuple[float, ...], bool]]] = []
 
@@ -128,10 +127,8 @@ def gather(seed: int, games: int, steps: int, progress: Progress) -> tuple[Frame
         step = max(game.steps for game in playing)
         progress.show(step, steps, "playing the games to probe with")
         truths = [_truth(emulator.memory) for emulator in emulators]
-        pictures.append(np.stack([playing[number].observation[-1] for number in np.flatnonzero(held_out)]))
-        filmed.append(
-            [(truths[number][0], truths[number][1] and not playing[number].over) for number in np.flatnonzero(held_out)]
-        )
+        pictures.append(np.stack([playing[number].observation[-1] for number in on_film]))
+        filmed.append([(truths[number][0], truths[number][1] and not playing[number].over) for number in on_film])
         for number, game in enumerate(playing):
             if step % EVERY == 0 and not game.over:
                 observations.append(game.observation)

@@ -24,9 +24,10 @@ from agents.agent import Agent, load_agent
 from agents.encoder import Encoder
 from agents.planner import PlannerHead
 from agents.progress import Progress
+from agents.tracker import Floats
 from envs.breakout import Bytes
 from evaluation.evaluate import fingerprint_of
-from evaluation.mixed_play import Film, Floats, Frames, gather
+from evaluation.mixed_play import Film, Frames, gather
 from evaluation.probed import VARIABLES, Probe, Readout, Sight
 from evaluation.sight import look, watch
 

@@ -8,9 +8,10 @@ import torch
 from agents import tracker
 from agents.agent import Agent
 from agents.planner import PlannerHead
+from agents.tracker import Floats
 from envs.breakout import Mask
 from envs.game_state import PADDLE_TOP
-from evaluation.mixed_play import PIXELS, Film, Floats
+from evaluation.mixed_play import PIXELS, Film
 from evaluation.probed import Sight
 
 BELOW_BRICKS = 96  # px: a ball whose centre is lower is in front of nothing

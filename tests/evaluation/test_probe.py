@@ -13,7 +13,8 @@ from agents.encoder import Encoder
 from agents.files import UserError
 from agents.planner import PlannerHead
 from agents.progress import Progress
-from evaluation.mixed_play import EVERY, PIXELS, Film, Floats, Frames, gather
+from agents.tracker import Floats
+from evaluation.mixed_play import EVERY, PIXELS, Film, Frames, gather
 from evaluation.probe import read_out
 from evaluation.probed import VARIABLES, Probe, Sight, read_probe, write_probe
 from evaluation.report import write_report
