@@ -10,7 +10,7 @@ BREAKOUT := $(VENV)/bin/breakout
 FLAGS   = --profile '$(PROFILE)' --device '$(DEVICE)' --runs '$(RUNS)'
 TRAIN   = for seed in $(or $(strip $(SEEDS)),""); do $(BREAKOUT) train $@ --seed "$$seed" $(FLAGS) || exit $$?; done
 
-.PHONY: help setup compare curve supervised_regressor supervised_cloning reinforcement_pqn shallow supervised unsupervised reinforcement evaluate replay report watch results record test check bench clean
+.PHONY: help setup compare curve supervised_regressor supervised_cloning reinforcement_ppo shallow supervised unsupervised reinforcement evaluate replay report watch results record test check bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -38,7 +38,7 @@ supervised_regressor: setup ## the same, but a regressor of where the ball lands
 	@$(TRAIN)
 supervised_cloning: setup ## the same, but from the demonstrator's states alone
 	@$(TRAIN)
-reinforcement_pqn: setup ## the same from values of actions alone (PQN)
+reinforcement_ppo: setup ## the same by policy gradient (PPO) instead of the values of actions
 	@$(TRAIN)
 shallow: setup ## what came before deep learning, on the labels that `make supervised` gathered
 	@$(BREAKOUT) shallow --seeds $(SEEDS) $(FLAGS)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from agents.encoder import Encoder
-from agents.heads import Head
+from agents.encoder import Encoder, mirror
+from agents.heads import MIRRORED_ORDER, Head
 from agents.policy import State
 from envs.breakout import LEARNT_ACTIONS, Actions, Mask
 
@@ -22,18 +22,19 @@ class ValueHead(Head):
     Args:
         features_dim: length of the encoder's feature vector.
         epsilon: how often sampled play takes any action instead (0 to 1).
+        mirrored: at play, average the values of the picture and of its mirror image.
     """
 
     kind = "value"
 
-    def __init__(self, features_dim: int, epsilon: float = 0.01) -> None:
+    def __init__(self, features_dim: int, epsilon: float = 0.01, mirrored: bool = False) -> None:
         super().__init__()
-        self.epsilon = epsilon
+        self.epsilon, self.mirrored = epsilon, mirrored
         self.norm = nn.LayerNorm(features_dim)
         self.linear = nn.Linear(features_dim, len(LEARNT_ACTIONS))
 
     def settings(self) -> dict[str, Any]:
-        return {"features_dim": self.linear.in_features, "epsilon": self.epsilon}
+        return {"features_dim": self.linear.in_features, "epsilon": self.epsilon, "mirrored": self.mirrored}
 
     def forward(self, features: Tensor) -> Tensor:
         """Features `(B, D)` -> values `(B, 3)`."""
@@ -49,7 +50,10 @@ class ValueHead(Head):
         deterministic: bool,
         generator: np.random.Generator,
     ) -> tuple[Actions, State]:
-        best = self(encoder(observation).features).argmax(dim=1).cpu().numpy()  # (N,)
+        values = self(encoder(observation).features)  # (N, 3)
+        if self.mirrored:
+            values = (values + self(encoder(mirror(observation)).features)[:, MIRRORED_ORDER]) / 2
+        best = values.argmax(dim=1).cpu().numpy()
         if not deterministic:
             anything = generator.integers(len(LEARNT_ACTIONS), size=len(best))
             best = np.where(generator.random(len(best)) < self.epsilon, anything, best)

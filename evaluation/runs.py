@@ -29,7 +29,7 @@ CONTROLS = {
 VARIANTS = {  # nobody misses them where they were not trained
     "supervised_regressor": "Supervised, regressor",
     "supervised_cloning": "Supervised, plain cloning",
-    "reinforcement_pqn": "Reinforcement, Q-values (PQN)",
+    "reinforcement_ppo": "Reinforcement, policy gradient (PPO)",
 }
 SHALLOW = {  # from before deep learning; nor these
     "bayes_pixels": "Naive Bayes on pixels",

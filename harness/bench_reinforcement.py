@@ -29,9 +29,9 @@ from paradigms.reinforcement.train import make_env
 
 
 def learning_like(games: int, rollout_steps: int) -> Config:
-    """Return the quick profile's hyperparameters with the Nature network."""
+    """Return PPO's hyperparameters in the quick profile, with the Nature network."""
     minibatch = min(Config.minibatch, games * rollout_steps)
-    return Config(encoder="nature", games=games, rollout_steps=rollout_steps, minibatch=minibatch)
+    return Config(encoder="nature", games=games, rollout_steps=rollout_steps, minibatch=minibatch).by_ppo()
 
 
 def ppo_speeds(learning: Config, rollouts: int, stock_rollouts: int) -> list[Speed]:

@@ -48,7 +48,7 @@ from harness.shallow import study_table, train_shallow
 # Flags that make a variant of an arm, which has a run folder of its own.
 VARIANTS = (
     ("--learner", "regressor", "supervised_regressor"),
-    ("--algorithm", "pqn", "reinforcement_pqn"),
+    ("--algorithm", "ppo", "reinforcement_ppo"),
 )
 
 

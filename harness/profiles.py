@@ -43,7 +43,7 @@ class Profile:
         return {
             "supervised_regressor": Arm("supervised", replace(ours, learner="regressor")),
             "supervised_cloning": Arm("supervised", replace(ours, demonstrated_rounds=ours.rounds)),
-            "reinforcement_pqn": Arm("reinforcement", self.reinforcement.by_pqn()),
+            "reinforcement_ppo": Arm("reinforcement", self.reinforcement.by_ppo()),
         }
 
 
@@ -64,7 +64,15 @@ SMOKE = Profile(
     supervised.Config(
         rounds=2, demonstrated_rounds=1, round_labels=500, games=4, samples=3_200, batch=64, validation_games=2
     ),
-    unsupervised.Config(games=8, round_steps=2_400, rounds=1, keypoint_steps=40, refresh_steps=20, self_cells=100),
+    unsupervised.Config(
+        games=8,
+        round_steps=2_400,
+        rounds=1,
+        keypoint_steps=40,
+        refresh_steps=20,
+        self_cells=100,
+        validation_games=2,
+    ),
     reinforcement.Config(steps=2_048, games=8, rollout_steps=32, minibatch=128, validations=1, validation_games=2),
     games=5,
     demonstrator_games=1,
@@ -74,7 +82,14 @@ SMOKE = Profile(
 QUICK = Profile(supervised.Config(), unsupervised.Config(), reinforcement.Config())
 STANDARD = Profile(
     supervised.Config(rounds=60, samples=330_000, decay=0.4, validated_rounds=8, validation_games=24),
-    unsupervised.Config(rounds=20, keypoint_steps=2_000, refresh_steps=1_000, refresh_after=(1, 3, 8)),
+    unsupervised.Config(
+        rounds=20,
+        keypoint_steps=2_000,
+        refresh_steps=1_000,
+        refresh_after=(1, 3, 8),
+        validations=8,
+        validation_games=24,
+    ),
     reinforcement.Config(steps=8_000_000, games=32, minibatch=512, gamma=0.99, validations=12, validation_games=24),
 )
 FULL = Profile(
@@ -85,6 +100,8 @@ FULL = Profile(
         keypoint_steps=2_000,
         refresh_steps=1_000,
         refresh_after=(1, 3, 8, 16),
+        validations=8,
+        validation_games=24,
     ),
     reinforcement.Config(
         encoder="nature",

@@ -17,8 +17,8 @@ Algorithm = Literal["ppo", "pqn"]
 class Config:
     """What reinforcement learning can be told. The defaults are the quick profile."""
 
-    algorithm: Algorithm = "ppo"
-    """ppo (policy and value) or pqn (values of actions alone; its defaults are those of `by_pqn`)."""
+    algorithm: Algorithm = "pqn"
+    """pqn (values of actions) or ppo (policy and value; its own defaults are those of `by_ppo`)."""
     encoder: Width = "small"
     """Width of the shared encoder."""
     steps: int = 650_000
@@ -35,19 +35,19 @@ class Config:
     """Adam's step size at the start; it falls linearly to zero."""
     gamma: float = 0.98
     """Discount per agent step."""
-    gae_lambda: float = 0.95
-    """Trace decay of the generalised advantage estimate; in pqn of the Q(lambda) returns."""
+    gae_lambda: float = 0.9
+    """Trace decay of the Q(lambda) returns; in ppo of the generalised advantage estimate."""
     clip_range: float = 0.2
-    """How far the probability ratio may move before its gradient is cut."""
+    """ppo: how far the probability ratio may move before its gradient is cut."""
     entropy_weight: float = 0.01
-    """Weight of the entropy bonus, per nat."""
+    """ppo: weight of the entropy bonus, per nat."""
     value_weight: float = 0.5
-    """Weight of the squared error of the value, per squared clipped point."""
+    """ppo: weight of the squared error of the value, per squared clipped point."""
     epsilon: float = 0.01
     """pqn: how often any action is taken, once it knows something (0 to 1)."""
     exploration: float = 0.05
     """pqn: share of the run over which that falls from 1 (0 to 1)."""
-    gradient_norm: float = 0.5
+    gradient_norm: float = 10.0
     """Longest gradient; longer ones are scaled down."""
     validations: int = 4
     """How often the agent plays validation games, evenly spread over the run; the best one is kept (times)."""
@@ -83,6 +83,6 @@ class Config:
         """Rollouts gathered and learnt from in all."""
         return math.ceil(self.steps / self.rollout)
 
-    def by_pqn(self) -> Config:
-        """Return the same budget for the parallelised Q-network, with that algorithm's own numbers."""
-        return replace(self, algorithm="pqn", gae_lambda=0.9, gradient_norm=10.0)
+    def by_ppo(self) -> Config:
+        """Return the same budget for proximal policy optimisation, with that algorithm's own numbers."""
+        return replace(self, algorithm="ppo", gae_lambda=0.95, gradient_norm=0.5)

@@ -43,10 +43,10 @@ class BreakoutPPO(Learner):
         return ppo_loss(*self.policy.logits_and_values(batch.observations), batch, self.config)
 
     def agent(self) -> Agent:
-        """Return the policy as an agent with the same logits; the value is left behind."""
+        """Return the policy as an agent with the same logits, averaged over the mirror; the value is left behind."""
         encoder = copy.deepcopy(self.policy.encoder)
         with torch.random.fork_rng(devices=()):  # new layers draw their first weights from what acting draws from
-            head = ActionHead(encoder.features_dim)
+            head = ActionHead(encoder.features_dim, mirrored=True)
         head.linear.load_state_dict(self.policy.action_net.state_dict())
         return Agent(encoder, head, "reinforcement", device=self.device)
 

@@ -108,7 +108,7 @@ class QPolicy(EncoderPolicy):
         assert not use_sde
         super().__init__(observation_space, action_space)
         self.encoder = Encoder(width)
-        self.head = ValueHead(self.encoder.features_dim, last_epsilon)
+        self.head = ValueHead(self.encoder.features_dim, last_epsilon, mirrored=True)
         self.register_buffer("epsilon", torch.ones(()))
         self._initialise()
         self.optimizer = torch.optim.Adam(self.parameters(), lr_schedule(1), eps=1e-5, fused=True)

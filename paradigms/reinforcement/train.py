@@ -7,7 +7,7 @@ the native vector environment. The pieces, in the order of a step's life:
 - `rollout.py`: the steps that are learnt from, their mirror images, and PPO's loss on them;
 - `learner.py`: gathering them, the passes over them, and how to go on after a crash; `ppo.py`: the network and loss;
 - `overlap.py`: acting and updating at once;
-- `validation.py`: which of the agents along the way is the best;
+- `../validation.py`: which of the agents along the way is the best;
 - `pqn.py`: `--algorithm pqn`, a value-based learner in the same loop.
 
 What differs from the published Atari recipe (8 games x 128 steps, 4 epochs, minibatch 256, Adam 2.5e-4, gamma 0.99,
@@ -29,7 +29,7 @@ clip 0.1, 10M steps), why, and what each is worth as far as it was measured (ste
 6. Larger steps for a budget of minutes: 3 epochs, Adam 7e-4, clip 0.2; gamma 0.98 in the quick profile. Together with
    (1), (2) and 16 games x 64 steps: 9 points at 100,000 steps and 12 at 150,000, where the published numbers had 1.5 at
    129,000. The learning rate falls linearly to zero over the budget, as published. For millions of steps gamma is 0.99.
-7. The agent is not the last one but the one that did best in validation (`validation.py`). Not measured alone.
+7. The agent is not the last one but the one that did best in validation (`../validation.py`). Not measured alone.
 
 Resuming is exact on a CPU: weights, optimiser, random states and games come back, the rollout that was on its way is
 gathered again, and the agent has the bits that it would have had (given the same number of cores, and the same
@@ -54,7 +54,7 @@ from paradigms.reinforcement.learner import Learner
 from paradigms.reinforcement.overlap import cores, half_of_the_threads, overlapped
 from paradigms.reinforcement.ppo import BreakoutPPO
 from paradigms.reinforcement.pqn import BreakoutPQN
-from paradigms.reinforcement.validation import Validation
+from paradigms.validation import Validation
 
 ALGORITHMS: dict[Algorithm, type[BreakoutPPO] | type[BreakoutPQN]] = {"ppo": BreakoutPPO, "pqn": BreakoutPQN}
 
@@ -71,7 +71,7 @@ def train(config: Config, run: Run) -> Agent:
         learner = ALGORITHMS[config.algorithm](
             env, config, np.random.default_rng(run.stream("minibatches")), run.device
         )
-        validation = Validation(config, run)
+        validation = Validation(config.validation_games, run)
         for update in overlapped(learner, resumed(learner, validation, run), config.updates):
             count(run, config)
             if not math.isfinite(learner.health["loss"]):
@@ -82,7 +82,7 @@ def train(config: Config, run: Run) -> Agent:
             score = learner.score
             if update % max(1, config.updates // 200) == 0 or update == config.updates:
                 run.log(**learner.health, **({} if math.isnan(score) else {"score": score}))
-            if validation.due(update):
+            if due(update, config):
                 validation.judge(learner.agent())
             run.tick(update, config.updates, f"score {score:.1f}", partial(state, learner, validation, update))
     assert validation.best is not None, "the last update is validated"
@@ -104,9 +104,15 @@ def resumed(learner: Learner, validation: Validation, run: Run) -> int:
     if kept is not None:
         with run.resuming():
             learner.restore(kept)
-            validation.restore(kept["validation"], learner.agent())
+            validation.restore(kept["validation"])
             update = int(kept["update"])
     return update
+
+
+def due(update: int, config: Config) -> bool:
+    """Tell whether the agent is to play for its place after this update: evenly spread, the last update included."""
+    before, now = (number * config.validations // config.updates for number in (update - 1, update))
+    return now > before
 
 
 def make_env(config: Config, seed: np.random.SeedSequence | int, threads: int | None = None) -> BreakoutVecEnv:

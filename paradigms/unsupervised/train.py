@@ -10,11 +10,14 @@ flows from a reward: points and lives are counted.
 3. In hindsight it finds which slot is itself, which decides about its lives, and its line (`insight`).
 4. It clusters its states and counts what followed (`count`); the counts are a head that plays by planning
    (`agents.planner`).
-5. It plays with that head, now and then at random, adds what it saw to its experience, and counts again.
+5. It plays with that head, now and then at random, adds what it saw to its experience, and counts again. Every second
+   planned round is played with sticky actions: who met only games that obey at once is lost in those that do not.
+6. Of the planners after the last rounds, the one that plays best in validation games is the agent.
 """
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,7 +34,7 @@ from agents.policy import Policy, RandomPolicy
 from agents.rollout import Rollout, Transitions
 from agents.run import Run, require_positive
 from agents.tracker import Floats
-from envs.breakout import CLASSIC, FRAME_SKIP, STACK, BreakoutVecEnv
+from envs.breakout import CLASSIC, FRAME_SKIP, STACK, STICKY, BreakoutVecEnv
 from paradigms.unsupervised.contrast import Contrast
 from paradigms.unsupervised.count import build
 from paradigms.unsupervised.explore import Experience, Explorer, read_all
@@ -40,6 +43,7 @@ from paradigms.unsupervised.limits import check_exploration, check_memory
 from paradigms.unsupervised.objective import Objective
 from paradigms.unsupervised.predict import Prediction
 from paradigms.unsupervised.represent import KeypointTraining, MovingResidual
+from paradigms.validation import Validation
 
 COMPONENT_PICTURES = 4_000  # pictures whose principal components the control reads
 EPSILON = (0.05, 0.05, 0.05, 0.03, 0.02, 0.01)  # of round 1, 2, ...; the last one ever after
@@ -77,10 +81,14 @@ class Config:
     """Of Adam, on the keypoints."""
     self_cells: int = 1_000
     """Clusters of the agent's own states, for each last action."""
+    validations: int = 1
+    """How many planners play validation games: those after the last rounds; the best one is kept."""
+    validation_games: int = 12
+    """Sticky games that each of them plays, greedily (games)."""
 
     def __post_init__(self) -> None:
         names = ("games", "round_steps", "rounds", "slots", "keypoint_steps", "refresh_steps")
-        require_positive(self, *names, "batch", "learning_rate", "self_cells")
+        require_positive(self, *names, "batch", "learning_rate", "self_cells", "validations", "validation_games")
         if self.slots < 2:
             raise UserError(f"--slots must be at least 2 (self and world), got {self.slots}")
         if self.self_cells < NEIGHBOURS:
@@ -106,10 +114,14 @@ class Learner:
         self.steps = config.round_steps // config.games  # of each game, in a round
         self.stages = ["play", "see"]
         for number in range(1, config.rounds + 1):
+            self.stages += ["judge"] * (number > config.rounds + 1 - config.validations)
             self.stages += ["play", "see"] if number in config.refresh_after else ["play"]
+        self.stages += ["judge"]
         self.last_seen = max((number for number in config.refresh_after if number <= config.rounds), default=0)
         self.stage, self.training = 0, dict[str, Any]()
         self.experience: list[Experience] = []
+        self.head: PlannerHead | None = None  # what is counted on that experience
+        self.validation = Validation(config.validation_games, run)
         self.score = 0.0
 
     # -- interruption ----------------------------------------------------------------------------------------------
@@ -121,6 +133,7 @@ class Learner:
             "encoder": self.encoder.state_dict(),
             "eyes": self.eyes.state_dict(),
             "training": self.training,
+            "validation": self.validation.state(),
             "score": self.score,
         }
 
@@ -133,6 +146,7 @@ class Learner:
             self.stage, self.training, self.score = kept["stage"], kept["training"], kept["score"]
             self.encoder.load_state_dict(kept["encoder"])
             self.eyes.load_state_dict(kept["eyes"])
+            self.validation.restore(kept["validation"])
             for number in range(self.stages[: self.stage].count("play")):
                 self.experience.append(Experience(**self._load(f"experience_{number}")))
 
@@ -140,7 +154,7 @@ class Learner:
         """Show how much of this stage is done, and write a checkpoint when one is due."""
         self.run.tick(self.stage + done, len(self.stages), f"{note}, score {self.score:.1f}", self.state)
 
-    # -- the three things it does ----------------------------------------------------------------------------------
+    # -- the four things it does -----------------------------------------------------------------------------------
 
     def play(self) -> None:
         """Explore one round, at random while nothing was counted yet."""
@@ -158,7 +172,8 @@ class Learner:
         policy: Policy = RandomPolicy(int(generator.integers(2**31)))
         if head is not None:
             policy = explorer = Explorer(self.encoder, head, epsilon, generator, on_step)
-        env = BreakoutVecEnv(self.config.games, self.run.stream(f"games {number}"), CLASSIC)
+        protocol = CLASSIC if number == 0 or number % 2 else STICKY
+        env = BreakoutVecEnv(self.config.games, self.run.stream(f"games {number}"), protocol)
         rollout = Rollout(env).collect(policy, self.steps)
         env.close()
         readings = np.stack(explorer.readings) if head is not None else self._nothing_read()
@@ -192,13 +207,22 @@ class Learner:
             readings = read_all(self.encoder.eval(), head, rollout, lambda: self.tick(0.8, "reading"))
             self._keep(number, readings, rollout)
 
+    def judge(self) -> None:
+        """Let the planner play for its place; the encoder may go on learning."""
+        head = self.count()
+        self.tick(0.2, "validation games")
+        self.validation.judge(Agent(copy.deepcopy(self.encoder), head, "unsupervised", device=self.run.device))
+
     def count(self) -> PlannerHead:
         """Look back on all experience: who is who, what landed where, what followed what."""
+        if self.head is not None:
+            return self.head
         experience = Experience.join(self.experience)
         roles = find_roles(experience)
         head, figures = build(experience, roles, self.eyes, self.config.self_cells, self.run.seed)
         self.run.log(**figures, line=roles.line, controllability=roles.controllability, information=roles.information)
-        return head.to(self.run.device).eval()
+        self.head = head.to(self.run.device).eval()
+        return self.head
 
     def _train_keypoints(self, keypoints: KeypointHead, rollout: Transitions, steps: int) -> None:
         run, stage = self.run, self.stage
@@ -257,6 +281,7 @@ class Learner:
         experience = Experience(readings, rollout.taken, rollout.points, rollout.life_lost, over)
         self._save(f"experience_{number}", experience)
         self.experience[number : number + 1] = [experience]
+        self.head = None
 
     def _nothing_read(self) -> Floats:
         return np.zeros((self.steps, self.config.games, self.config.slots, 3), np.float32)
@@ -269,12 +294,13 @@ def join(parts: list[Transitions]) -> Transitions:
 
 
 def train(config: Config, run: Run) -> Agent:
-    """Play, see, and play on, each time planning on all that was counted, now and then seeing anew."""
+    """Play, see, and play on, each time planning on all that was counted, now and then seeing anew; choose."""
     check_memory(config.round_steps)
     learner = Learner(config, run)
     learner.restore()
     while learner.stage < len(learner.stages):
-        learner.play() if learner.stages[learner.stage] == "play" else learner.see()
+        {"play": learner.play, "see": learner.see, "judge": learner.judge}[learner.stages[learner.stage]]()
         learner.stage, learner.training = learner.stage + 1, {}
         run.checkpoint(learner.state())
-    return Agent(learner.encoder, learner.count(), "unsupervised", device=run.device)
+    assert learner.validation.best is not None, "the last planner is validated"
+    return learner.validation.best

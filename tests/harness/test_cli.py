@@ -182,11 +182,11 @@ def test_scores_are_shown_of_an_agent_that_lies_anywhere(
 def test_each_algorithm_has_its_own_numbers_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
     monkeypatch.setattr("harness.commands.train", lambda arm, folder, seed, device: asked.append((arm.config, folder)))
-    for words in ([], ["--algorithm", "pqn"], ["--algorithm=pqn", "--gae-lambda", "0.5"]):
+    for words in ([], ["--algorithm", "ppo"], ["--algorithm=ppo", "--gae-lambda", "0.5"]):
         main(["train", "reinforcement", "--profile", "smoke", "--runs", str(tmp_path), *words])
-    ppo = PROFILES["smoke"].reinforcement
-    assert [config for config, _ in asked] == [ppo, ppo.by_pqn(), replace(ppo.by_pqn(), gae_lambda=0.5)]
-    assert [folder.parent.name for _, folder in asked] == ["reinforcement", "reinforcement_pqn", "reinforcement_pqn"]
+    pqn = PROFILES["smoke"].reinforcement
+    assert [config for config, _ in asked] == [pqn, pqn.by_ppo(), replace(pqn.by_ppo(), gae_lambda=0.5)]
+    assert [folder.parent.name for _, folder in asked] == ["reinforcement", "reinforcement_ppo", "reinforcement_ppo"]
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_each_algorithm_has_its_own_numbers_and_folder(tmp_path: Path, monkeypat
         (["supervised", "--learner", "regressor"], "supervised_regressor"),
         (["supervised_regressor"], "supervised_regressor"),
         (["supervised_cloning"], "supervised_cloning"),
-        (["reinforcement_pqn"], "reinforcement_pqn"),
+        (["reinforcement_ppo"], "reinforcement_ppo"),
     ],
 )
 def test_variants_have_their_own_numbers_and_folders(

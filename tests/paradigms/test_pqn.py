@@ -8,6 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from agents.agent import load_agent
+from agents.encoder import mirror
 from agents.run import Run
 from agents.values import ValueHead
 from envs.breakout import LEARNT_ACTIONS
@@ -17,7 +18,7 @@ from paradigms.reinforcement.pqn import BreakoutPQN
 from paradigms.reinforcement.train import make_env
 
 TINY = replace(
-    Config(steps=6 * 64, games=4, rollout_steps=16, minibatch=32, validations=1, validation_games=1).by_pqn(),
+    Config(steps=6 * 64, games=4, rollout_steps=16, minibatch=32, validations=1, validation_games=1),
     precision="float32",
     epsilon=0.25,
     exploration=0.5,
@@ -85,8 +86,10 @@ def test_a_run_leaves_an_agent_that_plays_by_the_values(tmp_path: Path) -> None:
     assert isinstance(agent.head, ValueHead)
     pictures = np.random.default_rng(0).integers(0, 256, (64, 4, 84, 84), np.uint8)
     with torch.no_grad():
-        values = agent.head(agent.encoder(torch.from_numpy(pictures)).features)
-    best = np.asarray(LEARNT_ACTIONS)[values.argmax(1).numpy()]
+        values, mirrored = (
+            agent.head(agent.encoder(torch.from_numpy(seen)).features) for seen in (pictures, mirror(pictures))
+        )
+    best = np.asarray(LEARNT_ACTIONS)[(values + mirrored[:, [0, 2, 1]]).argmax(1).numpy()]
     assert (agent.predict(pictures)[0] == best).all()
     agent.head.epsilon = 1.0
     assert len(set(agent.predict(pictures[:1].repeat(64, axis=0), deterministic=False)[0])) == 3

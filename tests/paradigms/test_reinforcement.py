@@ -22,7 +22,7 @@ from paradigms.reinforcement.ppo import BreakoutPPO
 from paradigms.reinforcement.rollout import Batch, half_mirrored, ppo_loss
 from paradigms.reinforcement.train import make_env
 
-TINY = Config(steps=6 * 64, games=4, rollout_steps=16, minibatch=32, epochs=2, precision="float32")
+TINY = Config(steps=6 * 64, games=4, rollout_steps=16, minibatch=32, epochs=2, precision="float32").by_ppo()
 NOOP, RIGHT, LEFT = range(3)  # places in LEARNT_ACTIONS
 
 

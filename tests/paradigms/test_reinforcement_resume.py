@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from safetensors.torch import load_file
 from agents.run import Run
 from paradigms.reinforcement import Config, train
 
-PPO = Config(
+PQN = Config(
     steps=14 * 128,
     games=4,
     rollout_steps=32,
@@ -24,10 +23,11 @@ PPO = Config(
     epochs=2,
     validations=3,
     validation_games=2,
+    exploration=0.5,
     precision="float32",
 )
-CONFIG = {"ppo": PPO, "pqn": replace(PPO.by_pqn(), exploration=0.5)}[os.environ.get("ALGORITHM", "ppo")]
-TRIALS = int(os.environ.get("TRIALS", "1"))  # runs, each killed twice; `TRIALS=20 ALGORITHM=pqn pytest FILE`
+CONFIG = {"ppo": PQN.by_ppo(), "pqn": PQN}[os.environ.get("ALGORITHM", "pqn")]
+TRIALS = int(os.environ.get("TRIALS", "1"))  # runs, each killed twice; `TRIALS=20 ALGORITHM=ppo pytest FILE`
 PROCESS = """
 import sys
 import agents.run

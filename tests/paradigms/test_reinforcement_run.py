@@ -10,7 +10,7 @@ import torch
 from torch.testing import assert_close
 
 from agents.agent import Agent, load_agent
-from agents.encoder import Encoder
+from agents.encoder import Encoder, mirror
 from agents.files import UserError
 from agents.heads import ActionHead
 from agents.run import Interrupted, Run
@@ -18,7 +18,8 @@ from envs.breakout import LEARNT_ACTIONS, game_seeds
 from paradigms.reinforcement import Config, train
 from paradigms.reinforcement.overlap import half_of_the_threads
 from paradigms.reinforcement.ppo import BreakoutPPO
-from paradigms.reinforcement.validation import Validation, leads
+from paradigms.reinforcement.train import due
+from paradigms.validation import Validation, leads
 
 TINY = Config(
     steps=6 * 64,
@@ -29,7 +30,7 @@ TINY = Config(
     validations=2,
     validation_games=1,
     precision="float32",
-)
+).by_ppo()
 
 
 def open_run(folder: Path, config: Config = TINY) -> Run:
@@ -73,16 +74,16 @@ def test_a_run_is_interrupted_and_resumed_and_its_agent_plays_like_the_policy(
     observation = torch.randint(0, 256, (8, 4, 84, 84), dtype=torch.uint8)
     with torch.no_grad():
         ours, _ = learners[-1].policy.logits_and_values(observation)
+        seen_in_the_mirror, _ = learners[-1].policy.logits_and_values(mirror(observation))
         assert torch.equal(loaded.head(loaded.encoder(observation).features), ours)
     actions, _ = loaded.predict(observation.numpy())
-    assert actions.tolist() == np.asarray(LEARNT_ACTIONS)[ours.argmax(1)].tolist()
+    assert actions.tolist() == np.asarray(LEARNT_ACTIONS)[(ours + seen_in_the_mirror[:, [0, 2, 1]]).argmax(1)].tolist()
 
 
 def test_the_best_in_validation_is_kept_even_over_a_resumption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paradigms.reinforcement.validation.LONGEST", 60)
+    monkeypatch.setattr("paradigms.validation.LONGEST", 60)
     with open_run(tmp_path) as run, half_of_the_threads():
-        validation, better = Validation(TINY, run), Validation(replace(TINY, validation_games=4), run)
-        assert [update for update in range(1, 7) if validation.due(update)] == [3, 6]
+        better = Validation(4, run)
         torch.manual_seed(0)
         agents = [Agent(Encoder("small"), ActionHead(256), "reinforcement") for _ in range(3)]
         for agent in agents:
@@ -90,13 +91,17 @@ def test_the_best_in_validation_is_kept_even_over_a_resumption(tmp_path: Path, m
         assert better.best in agents
         best = agents.index(better.best)
         assert float(np.mean(better.scores)) == run._rows[best]["validation_score"]
-        again = Validation(TINY, run)
-        again.restore(better.state(), Agent(Encoder("small"), ActionHead(256), "reinforcement"))
+        again = Validation(4, run)
+        again.restore(better.state())
     assert again.best is not None
     assert again.scores == better.scores
     assert_close(again.best.head.state_dict(), agents[best].head.state_dict())
     assert_close(again.best.encoder.state_dict(), agents[best].encoder.state_dict())
-    assert not set(validation._seeds) & set(game_seeds(run.stream("validation"), 100, judge=True))
+    assert not set(better._seeds) & set(game_seeds(run.stream("validation"), 100, judge=True))
+
+
+def test_validation_is_spread_evenly_and_ends_with_the_last_update() -> None:
+    assert [update for update in range(1, 7) if due(update, TINY)] == [3, 6]
 
 
 def test_only_a_lead_that_luck_does_not_explain_keeps_an_earlier_agent() -> None:

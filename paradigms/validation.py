@@ -6,40 +6,38 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
-from agents.agent import Agent
+from agents.agent import HEADS, Agent
+from agents.encoder import Encoder
 from agents.files import Tree
 from agents.rollout import play
 from agents.run import Run
 from envs.breakout import FRAME_SKIP, STICKY, game_seeds
-from paradigms.reinforcement.config import Config
 
 LONGEST = 2_500  # agent steps: a game that is still going is good enough to compare
 
 
 class Validation:
-    """Lets the agent play every so often, and keeps the best.
+    """Lets agents play as they come, and keeps the best.
 
-    It plays greedily, as it will be judged, in `sticky` games: greedy `classic` games are four at most. The seeds are
-    the same each time, so that luck is too; the judge's are others. A dozen games tell agents apart by several points
-    and no less, and an agent that learnt longer is the better guess: only a lead that exceeds its own standard error
-    keeps an earlier one.
+    They play greedily, as they will be judged, in `sticky` games: greedy `classic` games are four at most. The seeds
+    are the same each time, so that luck is too; the judge's are others. A dozen games tell agents apart by several
+    points and no less, and an agent that learnt longer is the better guess: only a lead that exceeds its own standard
+    error keeps an earlier one.
+
+    Args:
+        games: how many.
 
     Attributes:
         best: the agent kept so far.
         scores: of its games, in unclipped points.
     """
 
-    def __init__(self, config: Config, run: Run) -> None:
-        self._config, self._run = config, run
-        self._seeds = game_seeds(run.stream("validation"), config.validation_games)
+    def __init__(self, games: int, run: Run) -> None:
+        self._run, self._seeds = run, game_seeds(run.stream("validation"), games)
         self.best: Agent | None = None
         self.scores: list[int] = []
-
-    def due(self, update: int) -> bool:
-        """Tell whether the agent is to play after this update: evenly spread, the last update included."""
-        before, now = (number * self._config.validations // self._config.updates for number in (update - 1, update))
-        return now > before
 
     def judge(self, agent: Agent) -> None:
         """Let an agent play; log how it did and what that cost."""
@@ -54,16 +52,26 @@ class Validation:
 
     def state(self) -> Tree:
         """Return what `restore` needs."""
-        best = self.best and {"encoder": self.best.encoder.state_dict(), "head": self.best.head.state_dict()}
+        best = self.best and {
+            "width": self.best.encoder.width,
+            "kind": self.best.head.kind,
+            "settings": self.best.head.settings(),
+            "encoder": self.best.encoder.state_dict(),
+            "head": self.best.head.state_dict(),
+        }
         return {"best": best, "scores": self.scores}
 
-    def restore(self, state: Tree, like: Agent) -> None:
-        """Take back the best agent; `like` is one of the same build, and takes its weights."""
-        if state["best"] is None:
+    def restore(self, state: Tree) -> None:
+        """Take back the best agent and its scores."""
+        best = state["best"]
+        if best is None:
             return
-        self.best, self.scores = like, list(state["scores"])
-        self.best.encoder.load_state_dict(state["best"]["encoder"])
-        self.best.head.load_state_dict(state["best"]["head"])
+        with torch.random.fork_rng(devices=()):  # new layers draw their first weights from what acting draws from
+            encoder, head = Encoder(best["width"]), HEADS[best["kind"]](**best["settings"])
+        encoder.load_state_dict(best["encoder"])
+        head.load_state_dict(best["head"])
+        self.best = Agent(encoder, head, self._run.paradigm, device=self._run.device)
+        self.scores = list(state["scores"])
 
 
 def leads(earlier: Sequence[int], later: Sequence[int]) -> bool:
