@@ -64,15 +64,7 @@ SMOKE = Profile(
     supervised.Config(
         rounds=2, demonstrated_rounds=1, round_labels=500, games=4, samples=3_200, batch=64, validation_games=2
     ),
-    unsupervised.Config(
-        games=8,
-        round_steps=2_400,
-        rounds=1,
-        keypoint_steps=40,
-        refresh_steps=20,
-        self_cells=100,
-        validation_games=2,
-    ),
+    unsupervised.Config(games=8, round_steps=2_400, rounds=1, keypoint_steps=40, refresh_steps=20, self_cells=100),
     reinforcement.Config(steps=2_048, games=8, rollout_steps=32, minibatch=128, validations=1, validation_games=2),
     games=5,
     demonstrator_games=1,
@@ -87,7 +79,7 @@ STANDARD = Profile(
         keypoint_steps=2_000,
         refresh_steps=1_000,
         refresh_after=(1, 3, 8),
-        validations=8,
+        validations=4,
         validation_games=24,
     ),
     reinforcement.Config(steps=8_000_000, games=32, minibatch=512, gamma=0.99, validations=12, validation_games=24),
@@ -100,7 +92,7 @@ FULL = Profile(
         keypoint_steps=2_000,
         refresh_steps=1_000,
         refresh_after=(1, 3, 8, 16),
-        validations=8,
+        validations=4,
         validation_games=24,
     ),
     reinforcement.Config(

@@ -24,7 +24,7 @@ from paradigms.unsupervised.insight import Landings
 from paradigms.unsupervised.limits import check_memory, free_memory
 from paradigms.unsupervised.train import Learner
 
-pytestmark = pytest.mark.usefixtures("one_thread", "short_validation_games")
+pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = unsupervised.Config(
     games=4,
     round_steps=600,
@@ -34,13 +34,7 @@ TINY = unsupervised.Config(
     refresh_steps=4,
     batch=8,
     self_cells=12,
-    validation_games=1,
 )
-
-
-@pytest.fixture
-def short_validation_games(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("paradigms.validation.LONGEST", 60)
 
 
 def run_in(folder: Path, config: unsupervised.Config, seed: int = 0) -> Path:
@@ -48,7 +42,7 @@ def run_in(folder: Path, config: unsupervised.Config, seed: int = 0) -> Path:
         agent = unsupervised.train(config, run)
         run.finish(agent, folder / "agent.safetensors")
         assert run.ledger.labels == 0
-        assert 2 * 600 < run.ledger.agent_steps <= 2 * 600 + 60 * config.validation_games
+        assert run.ledger.agent_steps == 2 * 600
         assert run.ledger.rewards_read == run.ledger.agent_steps
     return folder / "agent.safetensors"
 
@@ -98,9 +92,8 @@ def test_the_controls_see_with_eyes_of_their_own(
     representation: Literal["untrained", "components"], tmp_path: Path
 ) -> None:
     config = unsupervised.Config(
-        representation=representation, games=4, round_steps=600, rounds=1, slots=3, keypoint_steps=24, self_cells=12,
-        validation_games=2,
-    )  # fmt: skip
+        representation=representation, games=4, round_steps=600, rounds=1, slots=3, keypoint_steps=24, self_cells=12
+    )
     agent = load_agent(run_in(tmp_path, config))
     actions, _ = agent.predict(np.zeros((2, 4, 84, 84), np.uint8))
     assert actions.shape == (2,)
@@ -124,15 +117,14 @@ def test_after_seeing_anew_all_rounds_are_read_by_the_new_eyes(tmp_path: Path) -
 def test_of_the_last_planners_the_best_in_validation_is_the_agent_even_over_a_resumption(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = replace(TINY, rounds=2, validations=2, refresh_after=(2,))
+    config = replace(TINY, rounds=2, validations=2, validation_games=1, refresh_after=(1,))
+    monkeypatch.setattr("paradigms.validation.LONGEST", 60)
     monkeypatch.setattr("paradigms.validation.leads", lambda *_: True)  # so that the earlier of the two is the best
     with Run(tmp_path, "unsupervised", config, 0, torch.device("cpu")) as run:
         learner = Learner(config, run)
-        assert learner.stages == ["play", "see", "play", "judge", "play", "see", "judge"]
-        for _ in range(4):
-            {"play": learner.play, "see": learner.see, "judge": learner.judge}[learner.stages[learner.stage]]()
-            learner.stage += 1
-        run.checkpoint(learner.state())
+        assert learner.stages == ["play", "see", "play", "see", "judge", "play", "judge"]
+        for _ in range(5):
+            learner.advance()
         earlier = learner.validation.best
         assert earlier is not None
     with Run(tmp_path, "unsupervised", config, 0, torch.device("cpu")) as run:
@@ -155,6 +147,8 @@ def test_a_checkpoint_of_another_encoder_is_refused(tmp_path: Path) -> None:
 def test_refuses_what_cannot_work() -> None:
     with pytest.raises(UserError, match="--rounds"):
         unsupervised.Config(rounds=0)
+    with pytest.raises(UserError, match="--validations"):
+        unsupervised.Config(validations=-1)
     with pytest.raises(UserError, match="--refresh-after"):
         unsupervised.Config(refresh_after=(0, 2))
     with pytest.raises(UserError, match="--self-cells"):
