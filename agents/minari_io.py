@@ -156,7 +156,7 @@ def _check(path: Path, metadata: Any) -> None:
     if metadata.get("data_format") != "hdf5":
         raise UserError(f"{path}: its format is {metadata.get('data_format')!r}; only hdf5 is read: convert it")
     count = metadata.get("total_episodes")
-    if not isinstance(count, int) or count < 1:
+    if type(count) is not int or count < 1:
         raise UserError(f"{path}: holds no episodes (total_episodes {count!r}); pass a data set that has some")
 
 

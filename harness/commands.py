@@ -173,6 +173,7 @@ def curve_command(words: Sequence[str]) -> None:
 def shallow_command(words: Sequence[str]) -> None:
     """fit naive Bayes and kernel machines to the imitator's labels"""
     a = parse_stage(Stage, "shallow", words)
+    profile_named(a.profile)  # says which there are
     Console().print(study_table(train_shallow(a.runs / a.profile, a.seeds, device_named(a.device))))
 
 

@@ -67,15 +67,16 @@ def record(config: Config) -> None:
     """Open the window, record until the person leaves, sum up.
 
     Raises:
+        Interrupted: Ctrl-C was pressed; what was played until then is kept and summed up.
         UserError: there is no display or no pygame, the data set is not theirs, or a game was left in the middle.
     """
-    window = Window()
+    window, interrupted = Window(), False
     try:
         session = Session(config.folder, Facts(config.name, config.protocol, config.seed), SPEEDS[config.speed])
         try:
             window.play(session, config.games)
-        except KeyboardInterrupt as stop:
-            raise Interrupted from stop  # says that everything is kept, which is so once the session is closed
+        except KeyboardInterrupt:
+            interrupted = True
         finally:
             left = session.close()
     finally:
@@ -86,6 +87,8 @@ def record(config: Config) -> None:
     report = config.runs / config.profile / f"{PERSON}{config.file_name}" / f"seed_{config.seed}" / "evaluation.json"
     write_games(data, report)
     print(summary(data, session.scores, report))
+    if interrupted:
+        raise Interrupted
     if left is not None:
         raise UserError(
             f"{session.path}: episode {session.number} was left in the middle, after {len(left.actions)} steps and "

@@ -173,6 +173,7 @@ def test_what_is_wrong_with_which_episode(
     [
         ({"env_spec": json.dumps({"id": "ALE/Pong-v5"})}, "labels of ALE/Pong-v5"),
         ({"total_episodes": 0}, "holds no episodes"),
+        ({"total_episodes": True}, "holds no episodes"),
         ({"data_format": "arrow"}, "only hdf5 is read"),
         ({"observation_space": None}, "does not say what its observations"),
         ({"breakout_three_ways": {"protocol": "loose"}}, "names no protocol"),

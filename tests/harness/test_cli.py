@@ -43,6 +43,7 @@ def refuse(capsys: pytest.CaptureFixture[str]) -> Refuse:
         (["train", "osmosis"], "osmosis"),
         (["train", "supervised", "--profile", "huge"], "huge"),
         (["compare", "--profile", "huge"], "huge"),
+        (["shallow", "--profile", "huge"], "--profile huge: no such profile"),
         (["compare", "--seeds", "-1"], "-1"),
         (["train", "reinforcement", "--steps", "0"], "--steps"),
         (["train", "reinforcement", "--steps", "many"], "--steps"),

@@ -148,7 +148,9 @@ def test_ctrl_c_keeps_everything_and_says_so(
     with pytest.raises(SystemExit) as stop:
         main(["record", "--name", "Ada"])
     assert stop.value.code == 130
-    assert "everything is kept" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "everything is kept" in said.err
+    assert "9 labelled states" in said.out
     assert steps_on_disk(tmp_path) == 9
 
 
