@@ -9,8 +9,9 @@ the shared encoder, in stable-baselines3's loop, and at the same speed. The piec
 - `overlap.py`: acting and updating at once;
 - `../validation.py`: which of the agents along the way is the best.
 
-With the quick profile's 650,000 steps (training seed 0, greedy, judge's seed 500), PQN's agent scored 37.0 in `classic`
-and 26.6 in `sticky` games; PPO's, in the comparison before PQN was the default (judge's seed 1000), 16.1 and 15.2.
+With the quick profile's 650,000 steps (training seed 0, judge's seed 1000, 30 greedy games each) PQN's agent scored
+37.3 in `classic` and 27.2 (23.5 to 31.2) in `sticky` games; PPO's, not yet mirrored at play, 16.1 and 15.2 (13.6 to
+16.9).
 
 What differs from the papers in both, why, and what each is worth as far as it was measured (steps are agent steps):
 
