@@ -170,7 +170,8 @@ def display() -> Iterator[str]:
     if absent:
         pytest.skip(f"{' and '.join(absent)} are not installed")
     read, write = os.pipe()
-    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1024x1080x24", "-nolisten", "tcp"]
+    # Without -noreset the server starts anew whenever its last client leaves, and turns away whoever comes meanwhile.
+    command = ["Xvfb", "-displayfd", str(write), "-screen", "0", "1024x1080x24", "-nolisten", "tcp", "-noreset"]
     server = subprocess.Popen(command, pass_fds=[write], stderr=subprocess.DEVNULL)
     os.close(write)
     with os.fdopen(read) as numbers:
