@@ -42,6 +42,14 @@ class Head(nn.Module, ABC):
         """Choose actions in ALE's order for `(N, 4, 84, 84)` uint8; see `agents.policy.Policy.predict`."""
 
 
+def of_actions(head: Head, encoder: Encoder, observation: Tensor, mirrored: bool) -> Tensor:
+    """What a head says of each action, `(N, 3)`; if `mirrored`, averaged over the picture and its mirror image."""
+    said: Tensor = head(encoder(observation).features)
+    if mirrored:
+        said = (said + head(encoder(mirror(observation)).features)[:, MIRRORED_ORDER]) / 2
+    return said
+
+
 class ActionHead(Head):
     """One score (logit) for each of NOOP, RIGHT, LEFT: the head of the supervised and the reinforcement agent.
 
@@ -74,10 +82,7 @@ class ActionHead(Head):
         deterministic: bool,
         generator: np.random.Generator,
     ) -> tuple[Actions, State]:
-        logits = self(encoder(observation).features)  # (N, 3)
-        if self.mirrored:
-            logits = (logits + self(encoder(mirror(observation)).features)[:, MIRRORED_ORDER]) / 2
-        scores = logits.float().cpu().numpy()
+        scores = of_actions(self, encoder, observation, self.mirrored).float().cpu().numpy()
         if not deterministic:
             scores = scores + generator.gumbel(size=scores.shape)  # the arg-max of which is a draw from the softmax
         return np.asarray(LEARNT_ACTIONS)[scores.argmax(axis=1)], None

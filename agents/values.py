@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from agents.encoder import Encoder, mirror
-from agents.heads import MIRRORED_ORDER, Head
+from agents.encoder import Encoder
+from agents.heads import Head, of_actions
 from agents.policy import State
 from envs.breakout import LEARNT_ACTIONS, Actions, Mask
 
@@ -50,10 +50,7 @@ class ValueHead(Head):
         deterministic: bool,
         generator: np.random.Generator,
     ) -> tuple[Actions, State]:
-        values = self(encoder(observation).features)  # (N, 3)
-        if self.mirrored:
-            values = (values + self(encoder(mirror(observation)).features)[:, MIRRORED_ORDER]) / 2
-        best = values.argmax(dim=1).cpu().numpy()
+        best = of_actions(self, encoder, observation, self.mirrored).argmax(dim=1).cpu().numpy()  # (N,)
         if not deterministic:
             anything = generator.integers(len(LEARNT_ACTIONS), size=len(best))
             best = np.where(generator.random(len(best)) < self.epsilon, anything, best)
