@@ -60,8 +60,8 @@ results: setup ## keep the numbers of PROFILE in results/, and their table
 record: setup ## play with the keyboard as NAME, and keep every key as a label
 	@$(BREAKOUT) record --name '$(NAME)' --profile '$(PROFILE)' --runs '$(RUNS)'
 
-test: setup ## run the tests
-	@$(VENV)/bin/python -m pytest
+test: setup ## run the tests, two at a time
+	@OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal
 check: setup ## format, lint, types, arrows between packages, unused and undeclared things
 	@$(VENV)/bin/ruff format --check .
 	@$(VENV)/bin/ruff check .

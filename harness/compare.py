@@ -180,7 +180,7 @@ def compare(profile: Profile, root: Path, seeds: Sequence[int], device: torch.de
 def score_table(evaluations: Sequence[Evaluation]) -> Table:
     """Return the scores as a terminal shows them."""
     table = Table(title="Scores of full games, unclipped", box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in ("agent", "protocol", "mean", "median", "95% interval", "games", "distinct"):
+    for column in ("agent", "protocol", "mean", "median", "95% interval", "distinct"):
         left = column in ("agent", "protocol")
         table.add_column(column, justify="left" if left else "right", no_wrap=True)
     for e in evaluations:
@@ -191,8 +191,7 @@ def score_table(evaluations: Sequence[Evaluation]) -> Table:
             points(e.summary.mean),
             points(e.summary.median),
             f"{points(low)} to {points(high)}",
-            str(len(e.games)),
-            str(e.summary.distinct_games),
+            f"{e.summary.distinct_games} of {len(e.games)}",
         )
     return table
 

@@ -113,8 +113,10 @@ class Field:
                 self._games[place] = self._new(place)
                 self._demonstrator.replace(place, self._games[place])
                 album.turn(place, self._games[place].observation)
-        columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-        return Labelled(np.stack(album.pictures), *columns), steps, scores
+        stack, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
+        used, stack = np.unique(stack, return_inverse=True)  # not what only unlabelled states showed
+        pictures = np.stack([album.pictures[number] for number in used])
+        return Labelled(pictures, stack.reshape(-1, STACK).astype(np.int32), *columns), steps, scores
 
     def _actions(self, agent: Agent | None, taught: Mask) -> Actions:
         actions = self._demonstrator.actions(taught)

@@ -25,7 +25,7 @@ from agents.encoder import Encoder
 from agents.files import Tree, UserError
 from agents.imitator import REACH, ImitatorHead
 from agents.run import Run
-from envs.breakout import FRAME_SKIP, game_seeds
+from envs.breakout import FRAME_SKIP, STACK, game_seeds
 from paradigms.supervised.averaged import AveragedLearner
 from paradigms.supervised.cloned import train_on
 from paradigms.supervised.config import Config
@@ -108,7 +108,9 @@ class _Training:
 
     def __init__(self, config: Config, run: Run) -> None:
         self.config, self.run, self.learner = config, run, Learner(config, run)
-        self.pool = Pool(config.rounds * 2 * config.round_labels + 10_000, config.near_share, run.device)
+        pictures = STACK if config.label_share < 1 else 2  # of each state at most, some of them shared with others
+        room = config.rounds * pictures * config.round_labels + 10_000
+        self.pool = Pool(room, config.near_share, run.device)
         self.round = self.fitted = 0  # rounds begun, samples fitted in this one
         self.players: Weights | None = None  # who drives this round's games: the weights as the round began
         self.best: Weights | None = None

@@ -93,6 +93,12 @@ def test_labelled_observations_are_those_of_the_game() -> None:
         np.testing.assert_array_equal(states.pictures[states.stack[next(rows)]], twins[place].observation)
 
 
+def test_few_labels_keep_few_pictures() -> None:
+    states, steps, _ = Field(4, np.random.SeedSequence(3), share=0.05).gather(None, 30)
+    assert steps > 10 * len(states.stack)
+    assert set(states.stack.flat) == set(range(len(states.pictures))), "a picture that no label needs, or a missing one"
+
+
 def test_the_ball_in_the_picture_is_where_the_label_says(states: Labelled) -> None:
     checked = 0
     for stack, reading in zip(states.stack[::7], states.reading[::7], strict=True):
