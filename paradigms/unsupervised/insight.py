@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial import cKDTree
 from sklearn.cluster import KMeans
 
 from agents.tracker import CODES, SELF_X, UNSEEN, WORLD_DX, WORLD_DY, WORLD_X, WORLD_Y, Floats, track_all
@@ -16,9 +17,11 @@ from envs.breakout import SIDE, Mask
 from paradigms.unsupervised.explore import Experience
 
 Rows = npt.NDArray[np.int64]
-APPROACH = 3.0  # steps: a fall that ends no further from a line is drawn out to it
+APPROACH = 3  # steps: a fall that ends no further from a line is drawn out to it
 _SLOWEST = 0.5  # pixels a step: slower is no fall
 _BLINK = 3  # steps out of sight that do not end a fall
+_EXAMPLES, _ALIKE = 20_000, 8  # falls looked at to draw others out; how many of them each follows
+_ALIKE_SCALE = np.array([1, 2], np.float32)  # of x and dx
 _BIN, _BINS = 2.0, 31  # pixels; of the offsets whose information is measured
 
 
@@ -111,7 +114,7 @@ def find_landings(states: Floats, experience: Experience, line: float) -> Landin
     landings = Landings(
         time,
         game,
-        np.clip(at[:, WORLD_X] + wait * at[:, WORLD_DX], 0, SIDE - 1),
+        np.clip(at[:, WORLD_X] + _drift(states, experience.over, at, wait), 0, SIDE - 1),
         at[:, [WORLD_DX, WORLD_DY]],
         self_x[early, game] * (1 - share) + self_x[early + 1, game] * share,
         returned,
@@ -119,6 +122,32 @@ def find_landings(states: Floats, experience: Experience, line: float) -> Landin
     )
     known = returned | (lost <= cut)
     return Landings(*(getattr(landings, name)[known] for name in Landings.__dataclass_fields__))
+
+
+def _drift(states: Floats, over: Mask, at: Floats, wait: Floats) -> Floats:
+    """How far states `at` `(E, 10)` go sideways in `wait` steps `(E,)`: as falls from such places were seen to.
+
+    A straight line would leave the picture where things turn back at its edges; one fall in ten ends there.
+    """
+    going = (states[..., UNSEEN] == 0) & (states[..., WORLD_DY] > _SLOWEST)
+    steps = len(states) - APPROACH
+    seen = going[:steps].copy()
+    for ahead in range(1, APPROACH + 1):
+        seen &= going[ahead : steps + ahead] & ~over[ahead - 1 : steps + ahead - 1]
+        seen &= states[ahead : steps + ahead, :, WORLD_Y] > states[ahead - 1 : steps + ahead - 1, :, WORLD_Y]
+    step, game = np.nonzero(seen)
+    if len(step) < _ALIKE:
+        return np.asarray(wait * at[:, WORLD_DX])
+    some = np.linspace(0, len(step) - 1, min(_EXAMPLES, len(step))).astype(int)
+    step, game = step[some], game[some]
+    later = step + np.arange(APPROACH + 1)[:, None]  # (4, examples)
+    moved = states[later, game, WORLD_X] - states[step, game, WORLD_X]
+    tree = cKDTree(states[step, game][:, [WORLD_X, WORLD_DX]] * _ALIKE_SCALE)
+    alike = tree.query(at[:, [WORLD_X, WORLD_DX]] * _ALIKE_SCALE, _ALIKE)[1]
+    course = moved[:, alike].mean(axis=2)  # (4, E)
+    whole = np.minimum(wait.astype(int), APPROACH - 1)
+    share, each = wait - whole, np.arange(len(at))
+    return np.asarray(course[whole, each] * (1 - share) + course[whole + 1, each] * share)
 
 
 def _last_of_fall(states: Floats, over: Mask, line: float) -> Mask:

@@ -136,6 +136,32 @@ def test_a_slow_fall_read_with_errors_is_found_once_and_lands_where_it_crossed_t
     assert np.abs(landings.time - 8 - share[landings.game]).mean() < 0.4
 
 
+def test_a_fall_that_turns_back_at_an_edge_lands_where_it_came_down() -> None:
+    random, steps, games = np.random.default_rng(1), 12, 600
+    t = np.arange(steps)[:, None]
+    speed, begin = random.choice([-4.0, 4.0], games), random.uniform(5, 75, games)
+
+    def between_edges(x: tracker.Floats) -> tracker.Floats:
+        return np.asarray(np.where(x < 4, 8 - x, np.where(x > 77, 154 - x, x)))
+
+    readings = np.full((steps, games, 2, 3), 0.9, np.float32)
+    readings[:, :, 0, :2] = 40
+    readings[:, :, 1, 0] = between_edges(begin + speed * t)
+    readings[:, :, 1, 1] = 32 + 5 * t  # down to 76 after 8.8 steps, and on
+    nothing = np.zeros((steps, games), np.bool_)
+    over, lost = nothing.copy(), nothing.copy()
+    over[-1] = lost[-1] = True
+    experience = Experience(readings, np.zeros((steps, games), np.int64), nothing.astype(np.float32), lost, over)
+    states = tracker.track_all(readings, experience.taken, over, (0, 1), np.zeros(2, np.float32))
+    landings = find_landings(states, experience, line=76.0)
+    true = between_edges(begin + 8.8 * speed)[landings.game]
+    turned = np.abs(begin + 8.8 * speed - between_edges(begin + 8.8 * speed))[landings.game] > 0
+    turned &= np.abs(begin + 7 * speed - between_edges(begin + 7 * speed))[landings.game] == 0  # in the last two steps
+    assert turned.sum() > 20
+    assert np.abs(landings.x - true)[turned].mean() < 1
+    assert np.abs(landings.x - true)[~turned].mean() < 0.3
+
+
 def test_the_velocity_of_a_straight_flight_is_steadier_than_its_readings_and_a_bounce_is_taken_at_once() -> None:
     state, start, parting = tracker.unknown(1), np.ones(1, np.bool_), np.zeros(2, np.float32)
     here, speeds = np.array([[40, 76, 0.9]], np.float32), []
