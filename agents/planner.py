@@ -56,6 +56,18 @@ def nearest_cells(tree: cKDTree, points: Floats) -> tuple[Actions, Floats]:
     return cell, weight / weight.sum(axis=1, keepdims=True)
 
 
+def aim_after(turns: Actions) -> Actions:
+    """Which of the aims to take after so many turns of the world's thing, `(N,)` each, in an order that never repeats.
+
+    It is the sum of the digits in base `AIMS` (the Thue-Morse sequence, of more than two letters): one aim after the
+    other would let a game repeat itself for ever.
+    """
+    aim = np.zeros_like(turns)
+    while turns.any():
+        aim, turns = aim + turns % AIMS, turns // AIMS
+    return np.asarray(aim % AIMS)
+
+
 class PlannerHead(Head):
     """Plays by planning on counts.
 
@@ -146,7 +158,7 @@ class PlannerHead(Head):
         after = tracker.track(state, readings[:, roles[0]], world, thresholds, start)
         after[:, tracker.DRY] = np.where(score_changed(pictures) | start, 0, after[:, tracker.DRY] + 1)
         turned = (state[:, tracker.WORLD_DY] > 0) & (after[:, tracker.WORLD_DY] < 0)
-        after[:, tracker.AIM] = (after[:, tracker.AIM] + turned) % AIMS
+        after[:, tracker.TURNS] += turned
         return after
 
     @property
@@ -211,7 +223,7 @@ class _Plans:
         vote = 1 / (distance**2 + VOTE_SOFTNESS)
         vote /= vote.sum(axis=1, keepdims=True)
         cell, weight = self._locate(state)
-        aim = np.where(state[:, tracker.DRY] < PATIENCE, -1, state[:, tracker.AIM]).astype(int)
+        aim = np.where(state[:, tracker.DRY] < PATIENCE, -1, aim_after(state[:, tracker.TURNS].astype(int)))
         for each in np.unique(aim):
             n = np.flatnonzero(aim == each)
             looked_up = self._look_up(

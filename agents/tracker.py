@@ -20,7 +20,7 @@ from envs.breakout import LEFT, NOOP, RIGHT, SIDE, Actions, Mask
 Floats = npt.NDArray[np.floating[Any]]
 
 # Columns of a state: pixels, pixels a step, steps.
-SELF_X, SELF_DX, WORLD_X, WORLD_Y, WORLD_DX, WORLD_DY, UNSEEN, LAST, DRY, AIM = range(10)
+SELF_X, SELF_DX, WORLD_X, WORLD_Y, WORLD_DX, WORLD_DY, UNSEEN, LAST, DRY, TURNS = range(10)
 COLUMNS = 10
 LONG = 10.0  # steps: out of sight for this long or longer is the same
 _GAP = 3  # steps: a thing out of sight for no longer still has a velocity when it is back

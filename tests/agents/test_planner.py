@@ -11,7 +11,7 @@ from agents import tracker
 from agents.agent import Agent, load_agent
 from agents.encoder import Encoder
 from agents.keypoints import KeypointHead
-from agents.planner import KINDS, OFFSETS, PlannerHead
+from agents.planner import AIMS, KINDS, OFFSETS, PlannerHead, aim_after
 from envs.breakout import LEARNT_ACTIONS
 from paradigms.unsupervised.count import build
 from paradigms.unsupervised.explore import Experience
@@ -102,6 +102,12 @@ def test_values_promise_nothing_for_what_was_never_tried(head: PlannerHead) -> N
     state[0, [tracker.SELF_X, tracker.WORLD_X, tracker.WORLD_Y, tracker.WORLD_DY, tracker.UNSEEN]] = 29, 40, 70, 3, 0
     assert head.plans.values(state).argmax() == 1  # the thing lands to the right
     assert untried.plans.values(state)[0, 1] == 0
+
+
+def test_aims_are_taken_equally_often_in_an_order_that_never_repeats() -> None:
+    aims = aim_after(np.arange(AIMS**4))
+    assert (np.bincount(aims) == AIMS**3).all()
+    assert all((aims[period:] != aims[:-period]).any() for period in range(1, len(aims) // 2))
 
 
 def test_hindsight_sees_the_toys_own_rule() -> None:
