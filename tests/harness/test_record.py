@@ -194,7 +194,8 @@ class Keyboard:
         for _ in range(600):
             assert process.poll() is None, process.communicate()
             if window := self("search", "--class", "."):
-                self("windowfocus", window)
+                self("windowfocus", "--sync", window)
+                time.sleep(1)  # until it listens: a key pressed before that is lost
                 return
             time.sleep(0.1)
         raise AssertionError("no window appeared")
