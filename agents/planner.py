@@ -196,7 +196,7 @@ class _Plans:
         self._tables: dict[int, Any] = {}
 
     def table(self, aim: int) -> Any:
-        """Values `(8 to go, 3 actions, cells, KINDS, 84 landings)` of aiming at offset number `aim`; -1: at any."""
+        """Values `(HORIZON + 1, 3, cells, KINDS, 84 landings)` to go, aiming at offset `aim`; -1: at any."""
         if aim not in self._tables:
             worth = self.worth
             if aim >= 0:
