@@ -1,4 +1,5 @@
-"""Play a policy: whole games side by side (`play`), or a stretch of many as frozen transitions (`Rollout`)."""
+"""Play a policy: whole games side by side, to be watched (`play`) or on all cores (`first_games`), or a stretch of many
+as frozen transitions (`Rollout`)."""
 
 from __future__ import annotations
 
@@ -59,6 +60,24 @@ def play(
         GameRecord(game.seed, game.score, game.steps, game.lives, game.truncated, bytes(record))
         for game, record in zip(games, taken, strict=True)
     ]
+
+
+def first_games(policy: Policy, env: BreakoutVecEnv, max_steps: int) -> tuple[list[int], int]:
+    """Play the first game of each slot to its end, or for `max_steps`, as `play` would: same seeds, same games.
+
+    Returns:
+        each game's unclipped score so far, and the agent steps of all.
+    """
+    state, start = None, np.ones(env.num_envs, np.bool_)
+    env.reset()
+    running, scores, steps = start.copy(), np.zeros(env.num_envs, np.int64), np.zeros(env.num_envs, np.int64)
+    while running.any() and steps.max() < max_steps:
+        actions, state = policy.predict(env.observation, state, start)
+        _, _, start, _ = env.step(actions)
+        scores += np.where(running, env.points, 0).astype(np.int64)
+        steps += running
+        running &= ~start
+    return scores.tolist(), int(steps.sum())
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ no-ops at the start. Sticky actions follow Machado et al. (2018), "Revisiting th
 from __future__ import annotations
 
 import atexit
+import os
 import time
 import zlib
 from collections.abc import Callable, Sequence
@@ -217,6 +218,11 @@ def _native(num_envs: int, protocol: Protocol, threads: int) -> AtariVectorEnv:
         reward_clipping=False,  # the default loses the score
         autoreset_mode=AutoresetMode.SAME_STEP,
     )
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class BreakoutVecEnv(VecEnv):

@@ -19,10 +19,11 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack
 
+from envs.breakout import cores
 from harness.speeds import Speed, seconds
 from paradigms.reinforcement import Config
 from paradigms.reinforcement.learner import Learner
-from paradigms.reinforcement.overlap import cores, half_of_the_threads, overlapped
+from paradigms.reinforcement.overlap import half_of_the_threads, overlapped
 from paradigms.reinforcement.ppo import BreakoutPPO
 from paradigms.reinforcement.rollout import half_mirrored
 from paradigms.reinforcement.train import make_env
@@ -116,7 +117,7 @@ def _parts_once(learner: Learner, actor: Learner) -> Parts:
         forward = seconds(actor.policy, [pictures] * learning.rollout_steps)
     gathering = seconds(lambda _: actor.gather(), [None])
     learning_time = seconds(lambda _: learner.train(), [None])
-    rollout = learner.rollout_buffer.batch(learner.device)
+    rollout = learner.rollout_buffer.batch()
     minibatches = torch.split(torch.randperm(learning.rollout), learning.minibatch) * learning.epochs
     picking = seconds(lambda index: half_mirrored(rollout.take(index)), minibatches)
     rest_of_gathering = max(gathering - environment - forward, 0.0)

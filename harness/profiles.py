@@ -98,9 +98,9 @@ FULL = Profile(
     reinforcement.Config(
         encoder="nature",
         steps=10_000_000,
-        games=64,
-        epochs=4,
-        minibatch=1024,
+        games=128,
+        rollout_steps=32,
+        minibatch=512,
         learning_rate=5e-4,
         gamma=0.99,
         clip_range=0.1,

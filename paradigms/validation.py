@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import closing
 
 import numpy as np
 import torch
@@ -11,9 +12,9 @@ import torch
 from agents.agent import HEADS, Agent
 from agents.encoder import Encoder
 from agents.files import Tree
-from agents.rollout import play
+from agents.rollout import first_games
 from agents.run import Run
-from envs.breakout import FRAME_SKIP, STICKY, game_seeds
+from envs.breakout import FRAME_SKIP, STICKY, BreakoutVecEnv, cores
 
 LONGEST = 2_500  # agent steps: a game that is still going is good enough to compare
 
@@ -35,14 +36,14 @@ class Validation:
     """
 
     def __init__(self, games: int, run: Run) -> None:
-        self._run, self._seeds = run, game_seeds(run.stream("validation"), games)
+        self._run, self._games = run, games
         self.best: Agent | None = None
         self.scores: list[int] = []
 
     def judge(self, agent: Agent) -> None:
         """Let an agent play; log how it did and what that cost."""
-        games = play(lambda _: agent, self._seeds, STICKY, max_steps=LONGEST)
-        scores, steps = [game.score for game in games], sum(game.steps for game in games)
+        with closing(BreakoutVecEnv(self._games, self._run.stream("validation"), STICKY, threads=cores())) as env:
+            scores, steps = first_games(agent, env, LONGEST)
         self._run.ledger.agent_steps += steps
         self._run.ledger.frames += steps * FRAME_SKIP
         self._run.ledger.rewards_read += steps

@@ -23,6 +23,7 @@ from agents.encoder import Encoder, fastest_precision
 from agents.files import Tree
 from envs.breakout import BreakoutVecEnv
 from paradigms.reinforcement.config import Config
+from paradigms.reinforcement.recorded import RecordedStep
 from paradigms.reinforcement.rollout import Batch, Rollout, half_mirrored
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -104,6 +105,8 @@ class Learner(OnPolicyAlgorithm):
         self.config, self.generator = config, generator
         self.health: dict[str, float] = {}
         self.gathering: Tree | None = None
+        self._recorded: RecordedStep | None = None
+        self._rate = torch.zeros((), device=self.device) if self.device.type == "cuda" else None  # a recording's
         self.ep_info_buffer, self.ep_success_buffer = deque(maxlen=RECENT_GAMES), deque(maxlen=RECENT_GAMES)
 
     @abstractmethod
@@ -118,23 +121,49 @@ class Learner(OnPolicyAlgorithm):
         """Make the passes over the rollout buffer; leave the figures in `health`."""
         self.policy.set_training_mode(True)
         self._update_learning_rate(self.policy.optimizer)
-        rollout = self.rollout_buffer.batch(self.device)
+        rollout = self.rollout_buffer.batch()
         losses = []
         for _ in range(self.config.epochs):
             order = torch.from_numpy(self.generator.permutation(len(rollout.actions))).to(self.device)
             for index in torch.split(order, self.config.minibatch):
-                batch = half_mirrored(rollout.take(index))
-                named = self.losses(batch)
-                self.policy.optimizer.zero_grad()
-                torch.autograd.backward(named[0])
-                torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
-                self.policy.optimizer.step()
-                losses.append(torch.stack(named).detach())
+                recorded = self._recorded if len(index) == self.config.minibatch else None
+                losses.append((recorded or self._step)(rollout.take(index)))
         self._n_updates += self.config.epochs
         means = torch.stack(losses).mean(0).tolist()  # one synchronisation an update
         buffer = self.rollout_buffer
         explained = explained_variance(buffer.values.ravel(), buffer.returns.ravel())
         self.health = dict(zip(self.names, means, strict=True)) | {"explained_variance": float(explained)}
+
+    def _step(self, batch: Batch) -> Tensor:
+        """Take a gradient step; return the figures called `names`."""
+        named = self.losses(half_mirrored(batch))
+        self.policy.optimizer.zero_grad()
+        torch.autograd.backward(named[0])
+        torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.max_grad_norm)
+        self.policy.optimizer.step()
+        return torch.stack(named).detach()
+
+    def record(self) -> None:
+        """On a GPU, make a recording of the gradient step; weights and optimiser stay as they are."""
+        if self.device.type != "cuda":
+            return
+        policy, optimizer = self.policy, self.policy.optimizer
+        weights = copy.deepcopy(policy.state_dict())
+        kept = {weight: copy.deepcopy(moments) for weight, moments in optimizer.state.items()}
+        for group in optimizer.param_groups:
+            group["capturable"] = True
+        self._update_learning_rate(optimizer)
+        index = torch.arange(self.config.minibatch, device=self.device)
+        self._recorded = RecordedStep(self._step, self.rollout_buffer.batch().take(index))
+        policy.load_state_dict(weights)
+        for weight, moments in optimizer.state.items():  # in place: the recording refers to them
+            for name, tensor in moments.items():
+                tensor.copy_(kept[weight][name]) if weight in kept else tensor.zero_()
+
+    def _update_learning_rate(self, optimizers: Any) -> None:
+        rate = self.lr_schedule(self._current_progress_remaining)
+        for group in optimizers.param_groups:
+            group["lr"] = rate if self._rate is None else self._rate.fill_(rate)
 
     @property
     def score(self) -> float:
@@ -160,11 +189,16 @@ class Learner(OnPolicyAlgorithm):
         """Return all that decides the rollout to be gathered next: policy, random state, games."""
         return {
             "policy": {name: weight.clone() for name, weight in self.policy.state_dict().items()},
-            "torch": torch.get_rng_state(),
+            "torch": self._random.get_rng_state(),
             "games": self.games.state(),
             "starts": self._last_episode_starts,
             "scores": list(self.ep_info_buffer or ()),
         }
+
+    @property
+    def _random(self) -> Any:
+        """What the policy draws its actions with."""
+        return torch.cuda if self.device.type == "cuda" else torch
 
     @property
     def games(self) -> BreakoutVecEnv:
@@ -199,7 +233,7 @@ class Learner(OnPolicyAlgorithm):
         self.games.restore(began["games"])
         self._last_obs, self._last_episode_starts = self.games.observation, began["starts"]
         self.ep_info_buffer = deque(began["scores"], RECENT_GAMES)
-        torch.set_rng_state(began["torch"])
+        self._random.set_rng_state(began["torch"])
 
 
 def order_weights(module: torch.nn.Module, order: torch.memory_format) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Generator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
 
+from envs.breakout import cores
 from paradigms.reinforcement.learner import Learner
 
 
@@ -18,12 +18,23 @@ def overlapped(learner: Learner, done: int, total: int) -> Generator[int]:
     At every yield both are at rest. In between they share nothing, so a run repeats itself exactly. A learner that was
     restored goes on from update `done`; its twin first gathers again the rollout that was there.
     """
+    learner.record()
     actor = learner.twin()
+    # On a GPU the twin has a stream of its own: in the learner's it would wait for the whole update before each step.
+    on_gpu = learner.device.type == "cuda"
+    stream = torch.cuda.Stream(learner.device) if on_gpu else None  # type: ignore[no-untyped-call]
+
+    def act() -> None:
+        with torch.cuda.stream(stream):
+            actor.gather()
+
     with ThreadPoolExecutor(1) as pool:
 
         def gather() -> Future[None]:
             learner.gathering = actor.moment()
-            return pool.submit(actor.gather)
+            if stream is not None:
+                stream.wait_stream(torch.cuda.current_stream(learner.device))  # the weights are on their way
+            return pool.submit(act)
 
         gather().result()
         for update in range(done, total):
@@ -35,11 +46,6 @@ def overlapped(learner: Learner, done: int, total: int) -> Generator[int]:
             if rollout:
                 rollout.result()
             yield update + 1
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @contextmanager

@@ -46,10 +46,10 @@ import torch
 from agents.agent import Agent
 from agents.files import Tree, UserError
 from agents.run import Run
-from envs.breakout import CLASSIC, FRAME_SKIP, LEARNT_ACTIONS, BreakoutVecEnv
+from envs.breakout import CLASSIC, FRAME_SKIP, LEARNT_ACTIONS, BreakoutVecEnv, cores
 from paradigms.reinforcement.config import Algorithm, Config
 from paradigms.reinforcement.learner import Learner
-from paradigms.reinforcement.overlap import cores, half_of_the_threads, overlapped
+from paradigms.reinforcement.overlap import half_of_the_threads, overlapped
 from paradigms.reinforcement.ppo import BreakoutPPO
 from paradigms.reinforcement.pqn import BreakoutPQN
 from paradigms.validation import Validation

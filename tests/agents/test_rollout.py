@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from agents.policy import RandomPolicy
-from agents.rollout import Rollout, play
-from envs.breakout import CLASSIC, STICKY, BreakoutVecEnv, Game, game_seeds
+from agents.rollout import Rollout, first_games, play
+from envs.breakout import CLASSIC, LEFT, RIGHT, STICKY, BreakoutVecEnv, Game, game_seeds
 
 
 class Recorder(RandomPolicy):
@@ -50,3 +50,21 @@ def test_played_games_can_be_played_again_from_their_records() -> None:
             game.step(action)
         assert game.over
         assert (game.score, game.steps, game.lives) == (record.score, record.steps, record.lives_left)
+
+
+@pytest.mark.parametrize("max_steps", [60, 2_000])
+def test_first_games_are_those_that_play_would_play(max_steps: int) -> None:
+    root = np.random.SeedSequence(3)
+    scores, steps = first_games(Follower(), BreakoutVecEnv(4, root, STICKY), max_steps)
+    games = play(lambda _: Follower(), game_seeds(np.random.SeedSequence(3), 4), STICKY, max_steps=max_steps)
+    assert scores == [game.score for game in games]
+    assert steps == sum(game.steps for game in games)
+    assert len(set(scores)) > 1
+
+
+class Follower:
+    """Presses towards the brightest column just above the paddle's row, so that games differ in length."""
+
+    def predict(self, observation, state=None, episode_start=None, deterministic=True):
+        light = observation[:, -1, 40:74].max(axis=1)  # (N, 84)
+        return np.where(light.argmax(axis=1) > 42, RIGHT, LEFT), state

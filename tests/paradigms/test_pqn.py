@@ -36,8 +36,7 @@ def test_returns_are_those_of_q_lambda() -> None:
     actor.gather()
     buffer = actor.rollout_buffer
     with torch.no_grad():
-        pictures = torch.from_numpy(buffer.observations.reshape(-1, 4, 84, 84))
-        best = learner.policy.values(pictures).amax(1).reshape(40, 4).numpy()
+        best = learner.policy.values(buffer.batch().observations).amax(1).reshape(40, 4).numpy()
         last = learner.policy.values(torch.from_numpy(actor.games.observation)).amax(1).numpy()
     ends = np.concatenate([buffer.episode_starts[1:], actor._last_episode_starts[None]]) > 0
     assert ends.any()
@@ -53,7 +52,7 @@ def test_the_loss_is_the_squared_error_of_the_chosen_actions_values() -> None:
     learner = make_learner()
     actor = learner.twin()
     actor.gather()
-    batch = actor.rollout_buffer.batch(torch.device("cpu")).take(torch.arange(8))
+    batch = actor.rollout_buffer.batch().take(torch.arange(8))
     with torch.no_grad():
         loss = learner.losses(batch)
     values = learner.policy.values(batch.observations).detach()

@@ -93,13 +93,15 @@ def make_learner(seed: int = 0, config: Config = TINY) -> BreakoutPPO:
     return BreakoutPPO(make_env(config, seed), config, np.random.default_rng(seed))
 
 
-def test_the_rollout_holds_what_stable_baselines3_would_hold() -> None:
+def test_the_rollout_holds_what_stable_baselines3_would_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     learner = make_learner(config=replace(TINY, rollout_steps=32))
     actor = learner.twin()
+    seen, step = [actor.games.observation], actor.games.step_wait
+    monkeypatch.setattr(actor.games, "step_wait", lambda: (result := step(), seen.append(result[0]))[0])
     actor.gather()
     buffer, env = actor.rollout_buffer, actor.games
-    batch = buffer.batch(torch.device("cpu"))
-    assert torch.equal(batch.observations, torch.from_numpy(buffer.observations.reshape(-1, 4, 84, 84)))
+    batch = buffer.batch()
+    assert torch.equal(batch.observations, torch.from_numpy(np.concatenate(seen[:-1])))
     assert torch.equal(batch.returns, torch.from_numpy(buffer.returns.ravel()))
     chosen = batch.chosen.reshape(-1, env.num_envs)
     assert chosen[-1].tolist() == (~env.served).tolist()

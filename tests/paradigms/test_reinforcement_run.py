@@ -14,7 +14,7 @@ from agents.encoder import Encoder, mirror
 from agents.files import UserError
 from agents.heads import ActionHead
 from agents.run import Interrupted, Run
-from envs.breakout import LEARNT_ACTIONS, game_seeds
+from envs.breakout import LEARNT_ACTIONS
 from paradigms.reinforcement import Config, train
 from paradigms.reinforcement.overlap import half_of_the_threads
 from paradigms.reinforcement.ppo import BreakoutPPO
@@ -97,7 +97,6 @@ def test_the_best_in_validation_is_kept_even_over_a_resumption(tmp_path: Path, m
     assert again.scores == better.scores
     assert_close(again.best.head.state_dict(), agents[best].head.state_dict())
     assert_close(again.best.encoder.state_dict(), agents[best].encoder.state_dict())
-    assert not set(better._seeds) & set(game_seeds(run.stream("validation"), 100, judge=True))
 
 
 def test_validation_is_spread_evenly_and_ends_with_the_last_update() -> None:
