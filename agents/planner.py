@@ -157,8 +157,8 @@ class PlannerHead(Head):
         world = tracker.attend(state, readings, roles, thresholds, start)
         after = tracker.track(state, readings[:, roles[0]], world, thresholds, start)
         after[:, tracker.DRY] = np.where(score_changed(pictures) | start, 0, after[:, tracker.DRY] + 1)
-        turned = (state[:, tracker.WORLD_DY] > 0) & (after[:, tracker.WORLD_DY] < 0)
-        after[:, tracker.TURNS] += turned
+        rises = after[:, tracker.WORLD_Y] < state[:, tracker.WORLD_Y]  # after a turn out of sight it has no speed yet
+        after[:, tracker.TURNS] += (state[:, tracker.WORLD_DY] > 0) & rises
         return after
 
     @property

@@ -230,6 +230,21 @@ def test_a_thing_split_over_two_slots_is_followed_and_a_stray_slot_is_not() -> N
     assert (tracker.attend(state, readings, (0, 1), both, ~start) == readings[:, 1]).all()  # nor in a new game
 
 
+@pytest.mark.parametrize("unseen", [0, 2, 6])  # steps out of sight as it turns
+def test_a_turn_is_counted_also_where_it_was_not_seen(unseen: int) -> None:
+    head = PlannerHead("small", 2, memories=0, cells=4, transitions=0)
+    head.get_buffer("roles").copy_(torch.tensor([0, 1]))
+    head.get_buffer("thresholds").fill_(0.5)
+    state, pictures, turns = tracker.unknown(1), np.zeros((1, 4, 84, 84), np.uint8), []
+    up = np.array([-5.0] * 5 + [5.0] * 4)
+    for t, y in enumerate(74 + np.concatenate([[-15, -10, -5, 0], np.cumsum(up)])):
+        confidence = 0.1 if 4 <= t < 4 + unseen else 0.9
+        readings = np.array([[[40, 76, 0.9], [30 + t, y, confidence]]], np.float32)
+        state = head.observe(state, readings, pictures, np.array([t == 0]))
+        turns.append(int(state[0, tracker.TURNS]))
+    assert turns == [0] * (4 + unseen) + [1] * (9 - unseen)
+
+
 def test_a_saved_planner_acts_as_before(head: PlannerHead, tmp_path: Path) -> None:
     torch.manual_seed(0)
     agent = Agent(Encoder("small"), head, "unsupervised")
