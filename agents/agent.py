@@ -74,7 +74,9 @@ class Agent:
             pictures = np.moveaxis(pictures, -1, -3)
         if pictures.shape[-3:] != OBSERVATION_SHAPE or pictures.dtype != np.uint8 or pictures.ndim not in (3, 4):
             raise ValueError(f"expected uint8 observations (N, 4, 84, 84), got {pictures.dtype} {pictures.shape}")
-        batch = np.ascontiguousarray(pictures.reshape(-1, *OBSERVATION_SHAPE))
+        batch = pictures.reshape(-1, *OBSERVATION_SHAPE)
+        if min(batch.strides) < 0:  # PyTorch takes pictures in any order but backwards
+            batch = batch.copy()
         start = np.zeros(len(batch), np.bool_) if episode_start is None else np.asarray(episode_start, np.bool_)
         on_device = torch.from_numpy(batch).to(self.device)
         actions, state = self.head.act(self.encoder, on_device, state, start, deterministic, self._generator)

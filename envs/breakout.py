@@ -242,7 +242,7 @@ class BreakoutVecEnv(VecEnv):
     `done` without `episode` is a lost life; the observation that follows belongs to the same game.
 
     Attributes:
-        observation: `(num_envs, 4, 84, 84)` uint8, the current one.
+        observation: `(num_envs, 4, 84, 84)` uint8, the current one; channels last in memory.
         seeds: `(num_envs,)` int64, ALE's seed of each slot: the first game of slot i is `Game(seeds[i], protocol)`.
         taken: `(num_envs,)` int64, the action that the last step really took (FIRE where a ball had to be served).
         served: `(num_envs,)` bool, where that was FIRE on the adapter's account.
@@ -282,25 +282,34 @@ class BreakoutVecEnv(VecEnv):
         self._actions = np.zeros((MAX_FRAMES // FRAME_SKIP + 1, num_envs), np.uint8)  # taken in the games that are on
         self.taken: Actions = np.zeros(num_envs, np.int64)
         self.served: Mask = np.zeros(num_envs, np.bool_)
+        self._to_serve: Mask = np.ones(num_envs, np.bool_)
         self.life_lost: Mask = np.zeros(num_envs, np.bool_)
         self.points = np.zeros(num_envs, np.float32)
 
     def reset(self) -> Bytes:
         """Start a new game in every slot. Returns `(num_envs, 4, 84, 84)` uint8."""
         # Seeding reloads the cartridge (90 ms a slot): once, then the slots' streams run on.
-        self.observation, info = self._native.reset(seed=None if self._games.any() else self.seeds)
+        observation, info = self._native.reset(seed=None if self._games.any() else self.seeds)
+        self._show(observation)
         self._games += 1
         self._lives = info["lives"].astype(np.int64)
         self._score[:] = self._steps[:] = 0
         return self.observation
 
+    def _show(self, observation: Bytes) -> None:
+        # Each pixel's four moments side by side in memory, as convolutions take them: OpenCV is ten times faster at it.
+        shown = np.empty((self.num_envs, SIDE, SIDE, STACK), np.uint8)
+        cv2.merge([observation[:, moment].reshape(-1, SIDE) for moment in range(STACK)], shown.reshape(-1, SIDE, STACK))
+        self.observation, self._to_serve = shown.transpose(0, 3, 1, 2), ball_must_be_served(observation)
+
     def step_async(self, actions: npt.NDArray[Any]) -> None:
-        self.served = ball_must_be_served(self.observation)
+        self.served = self._to_serve
         self.taken = np.where(self.served, FIRE, self._meaning[actions])
         self._native.send(self.taken)
 
     def step_wait(self) -> VecEnvStepReturn:
-        self.observation, points, terminated, truncated, info = self._native.recv()
+        observation, points, terminated, truncated, info = self._native.recv()
+        self._show(observation)
         over = terminated | truncated
         lives = info["lives"].astype(np.int64)  # where a game ended: those of the next one
         self.points = points.astype(np.float32)
@@ -354,15 +363,16 @@ class BreakoutVecEnv(VecEnv):
         for t in range(steps.max() + 1):
             if (begins := last_begins == t).any():
                 seeds = np.where(games == 1, self.seeds, -1)[begins]  # -1: draw on
-                self.observation, info = self._native.reset(seed=seeds, options={"reset_mask": begins})
+                observation, info = self._native.reset(seed=seeds, options={"reset_mask": begins})
                 self._lives, self._score[begins] = info["lives"].astype(np.int64), 0
             if t < steps.max():
                 # Until its game begins a slot waits in the one before: without FIRE that cannot end in time.
                 rows = np.maximum(t - last_begins, 0)
                 self.taken = np.where(t < last_begins, NOOP, actions[rows, np.arange(self.num_envs)]).astype(np.int64)
-                self.observation, points, _, _, info = self._native.step(self.taken)
+                observation, points, _, _, info = self._native.step(self.taken)
                 self._lives = info["lives"].astype(np.int64)
                 self._score += points.astype(np.int64)
+        self._show(observation)
         self._games, self._steps = games.copy(), steps.copy()
         self._actions[: len(actions)] = actions
         if (self._score != state["score"]).any() or zlib.crc32(self.observation.tobytes()) != state["seen"]:

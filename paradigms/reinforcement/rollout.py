@@ -50,7 +50,7 @@ class Rollout(RolloutBuffer):
 
     def add(self, obs: npt.NDArray[np.uint8], *rest: Any) -> None:
         self.served[self.pos] = ball_must_be_served(obs)
-        self.pictures[self.pos].permute(0, 3, 1, 2).copy_(torch.from_numpy(obs))  # NumPy takes four times as long
+        self.pictures[self.pos].permute(0, 3, 1, 2).copy_(torch.from_numpy(obs))
         super().add(self.observations[self.pos], *rest)
 
     def batch(self) -> Batch:
