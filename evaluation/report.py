@@ -111,10 +111,15 @@ def _setup(runs: Sequence[RunResult]) -> list[tuple[str, str]]:
         facts.append(("Games per agent and protocol", " or ".join(map(str, counts))))
         facts.append(("Judge's seed", ", ".join(map(str, sorted({e.judge_seed for e in evaluations})))))
         facts.append(("Judging took", f"{sum(e.wall_seconds for e in evaluations) / 60:.1f} minutes"))
-    for key in ("commit", "machine", "device", "yardstick"):
-        values = sorted({run.provenance[key] for run in runs if key in run.provenance})
-        if values or key != "yardstick":  # only some runs measure their machine
-            facts.append((key.capitalize(), "; ".join(values) or "not recorded"))
+    recorded = [run.provenance for run in runs]
+    for key in ("commit", "machine", "device"):
+        values = sorted({origin[key] for origin in recorded if key in origin})
+        facts.append((key.capitalize(), "; ".join(values) or "not recorded"))
+    speeds = {
+        origin["yardstick"] for origin in recorded if "yardstick" in origin
+    }  # only some runs measure their machine
+    if ranked := sorted(speeds, key=lambda speed: (len(speed.partition(" ")[0]), speed)):
+        facts.append(("Yardstick", " to ".join(dict.fromkeys([ranked[0], ranked[-1]]))))
     return [(name, value) for name, value in facts if value]
 
 
