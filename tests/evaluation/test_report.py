@@ -57,6 +57,15 @@ def test_the_same_folder_gives_the_same_page(whole):
     assert write_report(whole).read_bytes() == write_report(whole).read_bytes()
 
 
+def test_of_many_speeds_of_machines_the_slowest_and_the_fastest_are_named(write_judged, tmp_path):
+    for seed, speed in enumerate(("961", "1,204", "286", "703")):
+        folder = tmp_path / "supervised" / f"seed_{seed}"
+        write_judged(folder, "supervised", seed, "sticky", [1, 2, 3])
+        (folder / "provenance.json").write_text(json.dumps({"yardstick": f"{speed} samples/s"}))
+    html = write_report(tmp_path).read_text()
+    assert "286 samples/s to 1,204 samples/s" in html
+
+
 def test_the_table_holds_the_pages_numbers(whole, tmp_path):
     write_table(whole, tmp_path / "table.md")
     lines = (tmp_path / "table.md").read_text().splitlines()
