@@ -115,9 +115,8 @@ def _setup(runs: Sequence[RunResult]) -> list[tuple[str, str]]:
     for key in ("commit", "machine", "device"):
         values = sorted({origin[key] for origin in recorded if key in origin})
         facts.append((key.capitalize(), "; ".join(values) or "not recorded"))
-    speeds = {
-        origin["yardstick"] for origin in recorded if "yardstick" in origin
-    }  # only some runs measure their machine
+    # Only some runs measure their machine.
+    speeds = {origin["yardstick"] for origin in recorded if "yardstick" in origin}
     if ranked := sorted(speeds, key=lambda speed: (len(speed.partition(" ")[0]), speed)):
         facts.append(("Yardstick", " to ".join(dict.fromkeys([ranked[0], ranked[-1]]))))
     return [(name, value) for name, value in facts if value]

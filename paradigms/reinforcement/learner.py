@@ -225,6 +225,8 @@ class Learner(OnPolicyAlgorithm):
         self.policy.precision = torch.bfloat16 if state["bfloat16"] else torch.float32
         self.policy.load_state_dict(state["policy"])
         self.policy.optimizer.load_state_dict(state["optimizer"])
+        for group in self.policy.optimizer.param_groups:
+            group["capturable"] = False  # it may come from a GPU; `record` sets it there
         for weight, moments in self.policy.optimizer.state.items():
             for name in ("exp_avg", "exp_avg_sq"):  # a fused optimiser takes them to lie in memory as the weights do
                 moments[name] = torch.empty_like(weight).copy_(moments[name])
@@ -233,7 +235,8 @@ class Learner(OnPolicyAlgorithm):
         self.games.restore(began["games"])
         self._last_obs, self._last_episode_starts = self.games.observation, began["starts"]
         self.ep_info_buffer = deque(began["scores"], RECENT_GAMES)
-        self._random.set_rng_state(began["torch"])
+        if began["torch"].shape == self._random.get_rng_state().shape:  # else of another kind of device
+            self._random.set_rng_state(began["torch"])
 
 
 def order_weights(module: torch.nn.Module, order: torch.memory_format) -> None:

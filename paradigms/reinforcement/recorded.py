@@ -13,7 +13,7 @@ WARM_UP = 3  # steps before the recording, so that nothing is set up or tuned wh
 
 
 class RecordedStep:
-    """`step` as a CUDA graph. Python launches kernels one by one no faster than it plays: so it can do both at once.
+    """`step` as a CUDA graph: launching kernels one by one takes time of Python's that the games need.
 
     Recording takes a few steps, whose effects the caller undoes; nothing else may use the GPU meanwhile.
 

@@ -120,6 +120,18 @@ def test_acting_and_updating_at_once_is_repeatable() -> None:
     assert torch.equal(*weights)
 
 
+def test_what_a_gpu_kept_goes_on_on_a_cpu() -> None:
+    learner = make_learner()
+    list(overlapped(learner, 0, 2))
+    state = learner.state()
+    state["optimizer"]["param_groups"][0] |= {"capturable": True, "lr": torch.tensor(1e-3)}
+    state["gathering"]["torch"] = torch.zeros(16, dtype=torch.uint8)
+    again = make_learner()
+    again.restore(state)
+    assert list(overlapped(again, 2, 4)) == [3, 4]
+    assert np.isfinite(again.health["loss"])
+
+
 def test_the_agent_plays_under_stable_baselines3s_own_wrappers() -> None:
     gym.register_envs(ale_py)
 
