@@ -69,7 +69,7 @@ class Encoder(nn.Module):
         for i, convolution in enumerate(self.convolutions):
             assert isinstance(convolution, nn.Conv2d)
             weight = convolution.weight / 255 if i == 0 else convolution.weight
-            x = torch.relu(functional.conv2d(x, weight, convolution.bias, convolution.stride))
+            x = functional.conv2d(x, weight, convolution.bias, convolution.stride).relu_()
             maps.append(x)
         return Encoding(tuple(maps), self.linear(x.flatten(1)))
 

@@ -7,7 +7,8 @@ Gymnasium's game with SB3's wrappers, in this process or in one process a game.
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
 
 import ale_py
@@ -23,7 +24,7 @@ from envs.breakout import cores
 from harness.speeds import Speed, seconds
 from paradigms.reinforcement import Config
 from paradigms.reinforcement.learner import Learner
-from paradigms.reinforcement.overlap import half_of_the_threads, overlapped
+from paradigms.reinforcement.overlap import overlapped
 from paradigms.reinforcement.ppo import BreakoutPPO
 from paradigms.reinforcement.rollout import half_mirrored
 from paradigms.reinforcement.train import make_env
@@ -75,7 +76,7 @@ def _stock(learning: Config, kind: type[DummyVecEnv | SubprocVecEnv], settings: 
 
 
 def _ours(learning: Config, rollouts: int) -> float:
-    with closing(make_env(learning, 0)) as env, half_of_the_threads():
+    with closing(make_env(learning, 0)) as env:
         learner = BreakoutPPO(env, learning, np.random.default_rng(0))
         # The first update is not timed; the last has nothing to gather beside it, so one more than that is asked for.
         with closing(overlapped(learner, 0, rollouts + 2)) as updates:
@@ -106,6 +107,17 @@ def ppo_parts(learning: Config, repetitions: int = 3) -> Parts:
         learner.rollout_buffer = actor.rollout_buffer
         trials = [astuple(_parts_once(learner, actor)) for _ in range(repetitions + 1)]
     return Parts(*np.min(trials[1:], axis=0).tolist())
+
+
+@contextmanager
+def half_of_the_threads() -> Iterator[None]:
+    """Compute on half of the cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(max(1, cores() // 2))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _parts_once(learner: Learner, actor: Learner) -> Parts:

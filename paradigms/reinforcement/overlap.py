@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 
 import torch
 
-from envs.breakout import cores
 from paradigms.reinforcement.learner import Learner
 
 
@@ -17,6 +15,9 @@ def overlapped(learner: Learner, done: int, total: int) -> Generator[int]:
 
     At every yield both are at rest. In between they share nothing, so a run repeats itself exactly. A learner that was
     restored goes on from update `done`; its twin first gathers again the rollout that was there.
+
+    The learner computes on all cores, the twin on half of them, so that none is idle, whichever of the two ends first.
+    Threads must not spin while they wait for each other (`OMP_WAIT_POLICY=passive`; see `harness`).
     """
     learner.record()
     actor = learner.twin()
@@ -28,7 +29,8 @@ def overlapped(learner: Learner, done: int, total: int) -> Generator[int]:
         with torch.cuda.stream(stream):
             actor.gather()
 
-    with ThreadPoolExecutor(1) as pool:
+    threads = torch.get_num_threads()
+    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(max(1, threads // 2),)) as pool:
 
         def gather() -> Future[None]:
             learner.gathering = actor.moment()
@@ -37,6 +39,7 @@ def overlapped(learner: Learner, done: int, total: int) -> Generator[int]:
             return pool.submit(act)
 
         gather().result()
+        torch.set_num_threads(threads)  # the twin's thread has its own number, and would leave it to all that come
         for update in range(done, total):
             learner.rollout_buffer, actor.rollout_buffer = actor.rollout_buffer, learner.rollout_buffer
             actor.policy.load_state_dict(learner.policy.state_dict())
@@ -46,14 +49,3 @@ def overlapped(learner: Learner, done: int, total: int) -> Generator[int]:
             if rollout:
                 rollout.result()
             yield update + 1
-
-
-@contextmanager
-def half_of_the_threads() -> Iterator[None]:
-    """Let each of two Python threads compute on half of the cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, cores() // 2))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -13,7 +13,6 @@ from agents.run import Run
 from agents.values import ValueHead
 from envs.breakout import LEARNT_ACTIONS
 from paradigms.reinforcement import Config, train
-from paradigms.reinforcement.overlap import half_of_the_threads
 from paradigms.reinforcement.pqn import BreakoutPQN
 from paradigms.reinforcement.train import make_env
 
@@ -79,7 +78,7 @@ def test_it_explores_less_and_less_and_acts_by_the_highest_value() -> None:
 
 
 def test_a_run_leaves_an_agent_that_plays_by_the_values(tmp_path: Path) -> None:
-    with Run(tmp_path, "reinforcement", TINY, 0, torch.device("cpu")) as run, half_of_the_threads():
+    with Run(tmp_path, "reinforcement", TINY, 0, torch.device("cpu")) as run:
         run.finish(train(TINY, run), tmp_path / "agent.safetensors")
     agent = load_agent(tmp_path / "agent.safetensors")
     assert isinstance(agent.head, ValueHead)

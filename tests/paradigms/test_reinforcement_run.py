@@ -16,7 +16,6 @@ from agents.heads import ActionHead
 from agents.run import Interrupted, Run
 from envs.breakout import LEARNT_ACTIONS
 from paradigms.reinforcement import Config, train
-from paradigms.reinforcement.overlap import half_of_the_threads
 from paradigms.reinforcement.ppo import BreakoutPPO
 from paradigms.reinforcement.train import due
 from paradigms.validation import Validation, leads
@@ -82,7 +81,7 @@ def test_a_run_is_interrupted_and_resumed_and_its_agent_plays_like_the_policy(
 
 def test_the_best_in_validation_is_kept_even_over_a_resumption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("paradigms.validation.LONGEST", 60)
-    with open_run(tmp_path) as run, half_of_the_threads():
+    with open_run(tmp_path) as run:
         better = Validation(4, run)
         torch.manual_seed(0)
         agents = [Agent(Encoder("small"), ActionHead(256), "reinforcement") for _ in range(3)]
