@@ -89,16 +89,11 @@ def train(config: Config, run: Run) -> Agent:
     """Learn from labelled states; see the module's text. Rounds already gathered and fitted are not done again."""
     if config.labels != "demonstrator":
         return train_on(config, run)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(max(1, threads - 1))  # the other core is for gathering
-    try:
-        training = _Training(config, run)
-        with Gatherer(config) as gatherer:
-            while training.round < config.rounds:
-                training.play_round(gatherer)
-            training.choose(gatherer)
-    finally:
-        torch.set_num_threads(threads)
+    training = _Training(config, run)
+    with Gatherer(config) as gatherer:
+        while training.round < config.rounds:
+            training.play_round(gatherer)
+        training.choose(gatherer)
     assert training.best is not None
     return make_agent(config, training.best)
 
