@@ -14,7 +14,7 @@ from itertools import groupby
 from agents.run import Ledger
 from envs.breakout import CLASSIC, STICKY
 from evaluation.record import Evaluation
-from evaluation.runs import ARMS, RunResult
+from evaluation.runs import ARMS, SHALLOW, RunResult
 from evaluation.statistics import HUMAN_SCORE
 
 FEW_SEEDS, FEW_GAMES = 3, 20
@@ -77,6 +77,7 @@ def reading(runs: Sequence[RunResult]) -> list[str]:
         _landmarks(by_protocol[CLASSIC.name]),
         _costs(runs),
         _controls(here),
+        _shallow([standing for name, standing in here.items() if name in SHALLOW]),
         _cautions(arms, by_protocol[CLASSIC.name]),
     ]
     return [paragraph for paragraph in paragraphs if paragraph]
@@ -205,6 +206,13 @@ def _deprived(learnt: Standing | None, here: dict[str, Standing]) -> list[str]:
     ]
 
 
+def _shallow(learners: Sequence[Standing]) -> str:
+    if not learners:
+        return ""
+    scores = listed([f"{learner.label} {learner.in_words}" for learner in learners])
+    return f"What the labels that taught the CNN are worth to others: {scores}."
+
+
 def _cautions(arms: Sequence[Standing], classic: dict[str, Standing]) -> str:
     text = []
     if arms and min(len(arm.means) for arm in arms) < FEW_SEEDS:
@@ -217,7 +225,8 @@ def _cautions(arms: Sequence[Standing], classic: dict[str, Standing]) -> str:
         text.append(
             f"{listed(missing).capitalize()} {'is' if len(missing) == 1 else 'are'} missing from this comparison."
         )
-    repeated = [s for s in classic.values() if any(e.deterministic for e in s.evaluations)]
+    greedy = [classic[name] for name in ARMS if name in classic]
+    repeated = [s for s in greedy if any(e.deterministic for e in s.evaluations)]
     if repeated:
         counts = listed([f"{s.label} {_distinct(s)}" for s in repeated])
         text.append(f"Of a greedy agent's classic games only so many differ: {counts}.")

@@ -47,6 +47,7 @@ IN_PROSE = {
     "unsupervised_shuffled": "the planner with its cells shuffled",
     "unsupervised_random": "the planner with its cells' actions by lot",
     "demonstrator": "the demonstrator",
+    **{name: label.replace("Naive", "naive").replace("Kernel", "a kernel") for name, label in SHALLOW.items()},
 }
 LABELLED = "supervised_labels_"  # how the folder of an arm begins that learnt from a data set; its name follows
 PERSON = "person_"  # how the folder of somebody who played with the keyboard begins

@@ -91,6 +91,7 @@ def test_shallow_learners_stand_beside_the_cnn(tmp_path, write_run):
     assert learner[:4] == ["Kernel machine on pixels", "70,000", "40.0", pace]
     assert cnn[:4] == ["CNN on pixels (the supervised arm)", "88,000", "560.0", pace]
     assert float(learner[4]) < float(cnn[4])
+    assert "worth to others: a kernel machine on pixels " in words(tmp_path)
     html = write_report(tmp_path).read_text().split('id="shallow"')[1].split("</section>")[0]
     assert all(f">{cell}</t" in html for cell in [*learner, *cnn])
 
