@@ -6,10 +6,14 @@ Gymnasium's game with SB3's wrappers, in this process or in one process a game.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import astuple, dataclass
+from multiprocessing import get_context
+from unittest import mock
 
 import ale_py
 import gymnasium as gym
@@ -39,13 +43,19 @@ def learning_like(games: int, rollout_steps: int) -> Config:
 def ppo_speeds(learning: Config, rollouts: int, stock_rollouts: int) -> list[Speed]:
     """Time gathering and learning together: stock, in one process and in many; ours."""
     return [
-        Speed("stable-baselines3, DummyVecEnv", _stock(learning, DummyVecEnv, {}, stock_rollouts)),
+        Speed("stable-baselines3, DummyVecEnv", _apart(_stock, learning, DummyVecEnv, {}, stock_rollouts)),
         Speed(
             "stable-baselines3, SubprocVecEnv",
-            _stock(learning, SubprocVecEnv, {"start_method": "fork"}, stock_rollouts),
+            _apart(_stock, learning, SubprocVecEnv, {"start_method": "fork"}, stock_rollouts),
         ),
         Speed("ours", _ours(learning, rollouts)),
     ]
+
+
+def _apart(measure: Callable[..., float], *arguments: object) -> float:
+    """Measure in a process of its own whose threads spin while they wait: that suits stock, by a tenth."""
+    with mock.patch.dict(os.environ, OMP_WAIT_POLICY="active"), ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(measure, *arguments).result()
 
 
 def _stock(learning: Config, kind: type[DummyVecEnv | SubprocVecEnv], settings: dict[str, str], rollouts: int) -> float:
