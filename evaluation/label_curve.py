@@ -19,6 +19,7 @@ from evaluation.runs import read_run
 
 FOLDER = "label_curve"  # in a profile's folder: `<method>_<labels>/seed_<n>`
 METHODS = {"cloning": "Plain cloning", "dagger": "Labels on the learner's own states (DAgger)"}
+WHOLE = {"cloning": "supervised_cloning", "dagger": "supervised"}  # run folders with the profile's whole budget
 
 
 @dataclass(frozen=True)
@@ -61,24 +62,36 @@ class Point:
 
 
 def read_label_curve(profile_folder: Path) -> list[Point]:
-    """Read all judged points, by method and then by budget.
+    """Read all judged points, by method and then by budget; those of the whole budget stand beside smaller ones only.
 
     Raises:
         UserError: a folder's name does not end in a number of labels, or a file in it is damaged.
     """
-    found: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    found: dict[str, dict[int, list[Path]]] = {}
     for folder in sorted((profile_folder / FOLDER).glob("*/seed_*")):
         method, _, count = folder.parent.name.rpartition("_")
         if not (method and count.isdigit()):
             raise UserError(f"{folder.parent}: should be named <method>_<labels>; rename or move it")
+        found.setdefault(method, {}).setdefault(int(count), []).append(folder)
+    judged = []
+    for method, budgets in sorted(found.items()):
+        judged += [_point(method, count, folders) for count, folders in sorted(budgets.items())]
+        if method in WHOLE:
+            judged.append(_point(method, None, sorted((profile_folder / WHOLE[method]).glob("seed_*"))))
+    return [one for one in judged if one is not None]
+
+
+def _point(method: str, labels: int | None, folders: Sequence[Path]) -> Point | None:
+    """What the judged runs in these folders reached; None if there is none. Without `labels`, as many as they used."""
+    runs = []
+    for folder in folders:
         run = read_run(folder)
-        judged = run.judged(STICKY.name)
-        if judged is not None and run.ledger is not None:
-            found.setdefault((method, int(count)), []).append((judged.summary.mean, run.ledger.wall_seconds))
-    return [
-        Point(method, count, tuple(score for score, _ in runs), float(np.mean([seconds for _, seconds in runs])))
-        for (method, count), runs in sorted(found.items())
-    ]
+        if (judged := run.judged(STICKY.name)) is not None and run.ledger is not None:
+            runs.append((judged.summary.mean, run.ledger.wall_seconds, run.ledger.labels))
+    if not runs:
+        return None
+    scores, seconds, used = zip(*runs, strict=True)
+    return Point(method, labels or round(np.mean(used)), scores, float(np.mean(seconds)))
 
 
 def by_method(judged: Sequence[Point]) -> dict[str, list[Point]]:

@@ -1,7 +1,8 @@
 """The label curve: how much each tenfold of labels buys, by plain cloning and by labels on the learner's own mistakes.
 
-Every point is a whole training run of the supervised arm with a budget of labels, judged like any agent. All budgets
-get the same compute but the smallest, whose labels are seen at most `MOST_PASSES` times each.
+Every point is a whole training run of the supervised arm with a budget of labels, judged like any agent; the last
+point of each line is the arm itself and its plain cloning. All budgets get the same compute but the smallest, whose
+labels are seen at most `MOST_PASSES` times each.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ import torch
 from agents.files import UserError
 from envs.breakout import STICKY
 from evaluation.evaluate import evaluate
-from evaluation.label_curve import FOLDER
+from evaluation.label_curve import FOLDER, WHOLE
 from harness.compare import JUDGE_SEED, train
 from harness.profiles import Arm, Profile
 
-COUNTS = (100, 1_000, 10_000, 100_000)
+COUNTS = (100, 1_000, 10_000)
 ROUND_STEPS = 2_000  # states played each round at least, of which few labels are an even sample
 MOST_PASSES = 1_000  # over each label
 LEAST_COUNT = 50  # labels: fewer leave rounds without any
@@ -51,9 +52,13 @@ def label_curve(
     profile: Profile, root: Path, counts: Sequence[int], seeds: Sequence[int], device: torch.device
 ) -> None:
     """Train and judge every point that is not there yet, the cheap ones first."""
-    for name, arm in arms(profile, counts).items():
+    points = {root / FOLDER / name: arm for name, arm in arms(profile, counts).items()}
+    whole = profile.arms() | profile.variants()
+    for name in WHOLE.values():
+        points[root / name] = whole[name]
+    for path, arm in points.items():
         for seed in seeds:
-            folder = root / FOLDER / name / f"seed_{seed}"
+            folder = path / f"seed_{seed}"
             agent = train(arm, folder, seed, device)
             evaluate(str(agent), STICKY.name, profile.games, JUDGE_SEED, device=device.type,
                      json_path=folder / "evaluation.json")  # fmt: skip

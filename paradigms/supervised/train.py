@@ -173,7 +173,7 @@ class _Training:
             )
 
     def _tick(self) -> None:
-        fitted = (self.round - 1) * self.config.samples + self.fitted if self.round else 0
+        fitted = (self.round - 1) * self.config.samples + min(self.fitted, self.config.samples) if self.round else 0
         self.run.tick(fitted, self.config.rounds * self.config.samples, f"score {self.score:.0f}", self._state)
 
     def _wait(self, gatherer: Gatherer) -> Harvest:

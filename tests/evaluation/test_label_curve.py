@@ -6,6 +6,7 @@ import pytest
 from agents.files import UserError
 from evaluation.label_curve import FOLDER, Point, by_method, read_label_curve
 from evaluation.report import write_report
+from evaluation.runs import read_run
 
 
 def test_points_are_read_by_method_and_budget(tmp_path, write_run):
@@ -16,6 +17,17 @@ def test_points_are_read_by_method_and_budget(tmp_path, write_run):
     assert list(lines) == ["cloning", "dagger"]
     assert [(one.labels, len(one.scores)) for one in lines["dagger"]] == [(100, 2), (1000, 2)]
     assert lines["dagger"][1].mean == pytest.approx(40, abs=10)
+
+
+def test_the_arm_itself_is_the_last_point(tmp_path, write_run):
+    write_run(tmp_path / FOLDER, "dagger_100", centre=(3, 3))
+    write_run(tmp_path, "supervised", centre=(300, 300))
+    write_run(tmp_path, "supervised_cloning", centre=(200, 200))
+    lines = by_method(read_label_curve(tmp_path))
+    assert list(lines) == ["dagger"], "plain cloning has no smaller budget to stand beside"
+    used = read_run(tmp_path / "supervised" / "seed_0").ledger.labels
+    assert [one.labels for one in lines["dagger"]] == [100, used]
+    assert lines["dagger"][1].mean == pytest.approx(300, abs=20)
 
 
 def test_the_interval_over_seeds_is_students():
