@@ -10,7 +10,7 @@ BREAKOUT := $(VENV)/bin/breakout
 FLAGS   = --profile '$(PROFILE)' --device '$(DEVICE)' --runs '$(RUNS)'
 TRAIN   = for seed in $(or $(strip $(SEEDS)),""); do $(BREAKOUT) train $@ --seed "$$seed" $(FLAGS) || exit $$?; done
 
-.PHONY: help setup compare curve supervised_regressor supervised_cloning reinforcement_ppo shallow supervised unsupervised reinforcement evaluate replay report watch results record test check bench clean
+.PHONY: help setup compare curve supervised_regressor supervised_cloning reinforcement_ppo shallow race supervised unsupervised reinforcement evaluate replay report watch results record test check bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -71,6 +71,8 @@ check: setup ## format, lint, types, arrows between packages, unused and undecla
 	@$(VENV)/bin/vulture
 curve: setup ## score against the number of labels: plain cloning and DAgger (an hour for three seeds)
 	@$(BREAKOUT) curve --seeds $(SEEDS) $(FLAGS)
+race: setup ## how long our reinforcement and stable-baselines3's PPO take to 15 points (half an hour to two hours)
+	@$(BREAKOUT) race --seeds $(SEEDS) $(FLAGS)
 bench: setup ## measure this machine: the game, the encoder, our PPO beside stock
 	@$(BREAKOUT) bench
 

@@ -20,7 +20,7 @@ from evaluation.label_curve import label_curve_picture
 from evaluation.learning import LEDGER_COLUMNS, learning_curves, ledger_rows
 from evaluation.probed import page_tables
 from evaluation.reading import listed, reading
-from evaluation.runs import ARMS, CONTROLS, SHALLOW, RunResult, read_profile
+from evaluation.runs import ARMS, CONTROLS, SHALLOW, STOCK, RunResult, read_profile
 from evaluation.scores import score_section
 from evaluation.study import study_table
 
@@ -133,7 +133,7 @@ def _missing(runs: Sequence[RunResult]) -> list[str]:
     for run in runs:
         gap = list(run.missing)
         absent = [protocol.name for protocol in PROTOCOLS if run.judged(protocol.name) is None]
-        if absent and "evaluation.json" not in gap and not run.person:
+        if absent and "evaluation.json" not in gap and not run.person and run.name != STOCK:
             gap.append(f"{listed(absent)} games")
         if run.trained and run.name not in SHALLOW and run.curve is None and "metrics.csv" not in gap:
             gap.append("scores in metrics.csv")

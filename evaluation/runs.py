@@ -31,6 +31,7 @@ VARIANTS = {  # nobody misses them where they were not trained
     "supervised_cloning": "Supervised, plain cloning",
     "reinforcement_ppo": "Reinforcement, policy gradient (PPO)",
 }
+STOCK = "stock_ppo"  # to race against: it is not judged, and the report knows its learning curve only
 SHALLOW = {  # from before deep learning; nor these
     "bayes_pixels": "Naive Bayes on pixels",
     "bayes_features": "Naive Bayes on the imitator's features",
@@ -67,6 +68,12 @@ class Curve:
     wall_seconds: tuple[float, ...]
     scores: tuple[float, ...]
 
+    def seconds_to(self, score: float) -> float | None:
+        """When training games first reached `score`, in wall seconds; None if they never did."""
+        return next(
+            (seconds for seconds, one in zip(self.wall_seconds, self.scores, strict=True) if one >= score), None
+        )
+
     def __post_init__(self) -> None:
         if not len(self.frames) == len(self.wall_seconds) == len(self.scores):
             raise ValueError("a curve needs as many frames and seconds as scores")
@@ -95,6 +102,8 @@ class RunResult:
             return f"Person: {self.evaluations[0].agent}"
         if self.name.startswith(LABELLED):
             return f"Supervised, labels of {self.name.removeprefix(LABELLED)}"
+        if self.name == STOCK:
+            return "stable-baselines3's PPO"
         return {**ARMS, **CONTROLS, **VARIANTS, **SHALLOW}.get(self.name, self.name)
 
     @property
@@ -143,9 +152,11 @@ def read_run(folder: Path) -> RunResult:
         UserError: a file in it is damaged.
     """
     name = folder.parent.name
-    wanted = ["evaluation.json"] if name.startswith(PERSON) else ["evaluation.json", "replay.mp4"]
+    wanted = [] if name == STOCK else ["evaluation.json"]
+    if name != STOCK and not name.startswith(PERSON):
+        wanted += ["replay.mp4"] if name in UNTRAINED else ["replay.mp4", "agent.safetensors"]
     if name not in UNTRAINED and not name.startswith(PERSON):
-        wanted += ["agent.safetensors", "config.json", "provenance.json", "ledger.json", "metrics.csv"]
+        wanted += ["config.json", "provenance.json", "ledger.json", "metrics.csv"]
     missing = tuple(file for file in wanted if not (folder / file).exists())
     evaluations = folder / "evaluation.json"
     return RunResult(

@@ -15,17 +15,14 @@ from dataclasses import astuple, dataclass
 from multiprocessing import get_context
 from unittest import mock
 
-import ale_py
-import gymnasium as gym
 import numpy as np
 import torch
 from rich.table import Table
-from stable_baselines3 import PPO
-from stable_baselines3.common.env_util import make_atari_env
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
 from envs.breakout import cores
 from harness.speeds import Speed, seconds
+from harness.stock import stock_env, stock_ppo
 from paradigms.reinforcement import Config
 from paradigms.reinforcement.learner import Learner
 from paradigms.reinforcement.overlap import overlapped
@@ -59,26 +56,8 @@ def _apart(measure: Callable[..., float], *arguments: object) -> float:
 
 
 def _stock(learning: Config, kind: type[DummyVecEnv | SubprocVecEnv], settings: dict[str, str], rollouts: int) -> float:
-    gym.register_envs(ale_py)
-    games = make_atari_env(
-        "BreakoutNoFrameskip-v4", learning.games, seed=0, vec_env_cls=kind, vec_env_kwargs=dict(settings)
-    )
-    with closing(VecFrameStack(games, 4)) as env:
-        learner = PPO(
-            "CnnPolicy",
-            env,
-            learning_rate=learning.learning_rate,
-            n_steps=learning.rollout_steps,
-            batch_size=learning.minibatch,
-            n_epochs=learning.epochs,
-            gamma=learning.gamma,
-            gae_lambda=learning.gae_lambda,
-            clip_range=learning.clip_range,
-            ent_coef=learning.entropy_weight,
-            vf_coef=learning.value_weight,
-            max_grad_norm=learning.gradient_norm,
-            device="cpu",
-        )
+    with closing(stock_env(learning.games, 0, kind, **settings)) as env:
+        learner = stock_ppo(learning, env, 0)
         learner.learn(learning.rollout)  # not timed
         start = time.perf_counter()
         learner.learn(rollouts * learning.rollout, reset_num_timesteps=False)

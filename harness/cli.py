@@ -30,6 +30,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "film": commands.film_command,
     "curve": commands.curve_command,
     "shallow": commands.shallow_command,
+    "race": commands.race_command,
     "record": commands.record_command,
     "export": commands.export_command,
     "import": commands.import_command,

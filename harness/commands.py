@@ -43,6 +43,7 @@ from harness.flags import (
     valid_seed,
 )
 from harness.profiles import PARADIGMS, Arm, profile_named
+from harness.race import race
 from harness.shallow import study_table, train_shallow
 
 # Flags that make a variant of an arm, which has a run folder of its own.
@@ -175,6 +176,13 @@ def shallow_command(words: Sequence[str]) -> None:
     a = parse_stage(Stage, "shallow", words)
     profile_named(a.profile)  # says which there are
     Console().print(study_table(train_shallow(a.runs / a.profile, a.seeds, device_named(a.device))))
+
+
+def race_command(words: Sequence[str]) -> None:
+    """measure how long our reinforcement and stock PPO take to 15 points"""
+    a = parse_stage(Stage, "race", words)
+    table = race(profile_named(a.profile), a.runs / a.profile, a.seeds, device_named(a.device))
+    Console().print(table)
 
 
 def record_command(words: Sequence[str]) -> None:
