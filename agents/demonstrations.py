@@ -241,6 +241,8 @@ def read_episode(path: Path) -> Episode:
         return Episode(**found, **scalars)
     except KeyError as error:
         raise UserError(f"{path}: {error.args[0]} is missing; delete it or copy it again") from error
+    except (MemoryError, PermissionError):
+        raise  # the episode may be whole
     except Exception as error:  # zipfile, its decompressors, numpy and our own checks each raise their own
         raise UserError(f"{path}: not a whole episode ({error}); delete it or copy it again") from error
 

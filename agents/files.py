@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import torch
@@ -37,6 +38,21 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def locked(folder: Path, what: str) -> IO[str]:
+    """Keep every other process out of `folder`, until the file that is returned is closed.
+
+    Raises:
+        UserError: `what` is there already.
+    """
+    lock = (folder / ".lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise UserError(f"{folder}: {what} is using this folder; wait for it or end it first") from error
+    return lock
+
+
 @contextmanager
 def new_folder(target: Path) -> Iterator[Path]:
     """Fill a new folder, whole or not at all: under the name given, which becomes `target` at the end.
@@ -44,7 +60,10 @@ def new_folder(target: Path) -> Iterator[Path]:
     Raises:
         UserError: `target` exists.
     """
-    place = target.resolve()
+    try:
+        place = target.resolve()
+    except RuntimeError as error:
+        raise UserError(f"{target}: a link that leads to itself; choose another folder") from error
     if place.exists():
         raise UserError(f"{target}: exists already; choose another folder")
     temporary = place.with_name(f".{place.name}.{os.getpid()}")

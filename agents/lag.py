@@ -26,8 +26,9 @@ STEP_MS = 1_000 * FRAME_SKIP / 60  # at full speed
 TYPICAL_STEPS = 4  # of a person at full speed, where too few labels are there to measure it
 ENOUGH_LABELS = 400  # with the ball in sight
 _FOLDS, _BLOCK = 4, 100  # held-out parts, of blocks of so many steps: neighbouring steps are much alike
-# Of an 84 x 84 picture: between the bricks and the paddle, where nothing but the ball is bright; and the paddle.
-_OPEN_ROWS, _PADDLE_ROWS, _COLUMNS, _WALL = slice(38, 75), slice(75, 77), slice(4, 80), slice(5, 79)
+# Of an 84 x 84 picture: between the bricks and the paddle, where nothing but the ball is bright; the paddle; and what
+# lies within the side walls, whose last trace is a dim column on either side.
+_OPEN_ROWS, _PADDLE_ROWS, _COLUMNS = slice(38, 75), slice(75, 77), slice(5, 79)
 _DARK = 20  # grey levels
 
 
@@ -72,7 +73,8 @@ def shifted(episode: Episode, lag: int) -> tuple[npt.NDArray[np.int64], Actions]
 def measure_lag(episodes: Sequence[Episode]) -> Lag:
     """Find the lag, from 0 to `MOST_STEPS`, whose labels are most likely on held-out blocks of steps."""
     sights = [_sight(episode.pictures) for episode in episodes]
-    if sum(int(np.isfinite(sight).all(axis=1).sum()) for sight in sights) < ENOUGH_LABELS:
+    told = [np.isfinite(sight).all(axis=1) & (e.actions != FIRE) for sight, e in zip(sights, episodes, strict=True)]
+    if sum(int(labels.sum()) for labels in told) < ENOUGH_LABELS:
         return Lag(TYPICAL_STEPS, measured=False)
     scores = [_predictability(episodes, sights, lag) for lag in range(MOST_STEPS + 1)]
     best = int(np.argmax([likelihood for likelihood, _ in scores]))
@@ -115,7 +117,7 @@ def _sight(pictures: Bytes) -> npt.NDArray[np.float64]:
     open_space = now[:, _OPEN_ROWS, _COLUMNS] * (now[:, _OPEN_ROWS, _COLUMNS] > _DARK)
     ball = _centre(open_space.sum(axis=1, dtype=np.float64)) + _COLUMNS.start
     height = _centre(open_space.sum(axis=2, dtype=np.float64)) + _OPEN_ROWS.start
-    paddle = _centre(now[:, _PADDLE_ROWS, _WALL].sum(axis=1, dtype=np.float64)) + _WALL.start
+    paddle = _centre(now[:, _PADDLE_ROWS, _COLUMNS].sum(axis=1, dtype=np.float64)) + _COLUMNS.start
     across, down = np.diff(ball, prepend=np.nan), np.diff(height, prepend=np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
         steps_left = np.where(down > 0, (_OPEN_ROWS.stop - height) / down, 0.0)

@@ -122,7 +122,7 @@ def read_minari(path: Path) -> tuple[Facts, list[Episode]]:
         raise UserError(f"{described}: Minari cannot read it ({_first_line(error)}); copy it again") from error
     _check_spaces(described, storage.observation_space, storage.action_space)
     meanings = FULL_SET if storage.action_space.n == 18 else {action: action for action in ALL_ACTIONS}
-    ours = metadata.get(_OURS, {})
+    ours = metadata.get(_OURS) or {}
     try:
         facts = Facts(_name(metadata, path), ours.get("protocol", UNKNOWN), ours.get("seed"))
     except ValueError as error:
@@ -133,6 +133,8 @@ def read_minari(path: Path) -> tuple[Facts, list[Episode]]:
             (content,) = storage.get_episodes([number])
             (attributes,) = storage.get_episode_metadata([number])
             episodes.append(_episode(content, attributes, meanings, facts.protocol))
+        except MemoryError:
+            raise
         except Exception as error:  # Minari, h5py and our own checks each raise their own
             raise UserError(f"{data_path}: episode {number}: {_first_line(error)}; leave it out or mend it") from error
     return facts, episodes

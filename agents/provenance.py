@@ -32,6 +32,8 @@ def provenance(device: torch.device) -> dict[str, Any]:
 def _commit() -> str:
     root = Path(__file__).parent.parent
     try:
+        if not (root / ".git").exists():  # git would look for a repository further up, and name that one's
+            raise FileNotFoundError(root / ".git")
         answer = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"],
             cwd=root, capture_output=True, text=True, check=True,

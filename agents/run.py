@@ -7,7 +7,6 @@ checkpoints are kept, and a lock keeps a second run out. Checkpoints are safeten
 from __future__ import annotations
 
 import csv
-import fcntl
 import json
 import math
 import os
@@ -28,7 +27,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from agents.agent import Agent
-from agents.files import Tree, UserError, pack, read_json, read_object, unpack, write_atomically, write_json
+from agents.files import Tree, UserError, locked, pack, read_json, read_object, unpack, write_atomically, write_json
 from agents.progress import Progress
 from agents.provenance import provenance
 
@@ -91,15 +90,11 @@ class Run:
     def __enter__(self) -> Run:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.folder / ".lock").open("a")
+            self._lock = locked(self.folder, "another run")
         except OSError as error:
             raise UserError(
                 f"{self.folder}: cannot write there ({error.strerror}); choose another --runs folder"
             ) from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"{self.folder}: another run is using this folder; wait for it or end it first") from error
         self._identify()
         self._clock, self._cpu_clock = time.perf_counter(), _cpu_seconds()
         self._last_checkpoint = self._clock
@@ -237,6 +232,8 @@ class Run:
                 self.ledger = Ledger(**kept["ledger"])
                 self._rows = list(kept["rows"])
             except (UserError, KeyError, TypeError) as error:
+                if isinstance(error.__cause__, OSError):
+                    raise  # the disk's fault: the checkpoint may be whole
                 self.progress.say(f"{path} cannot be read ({error}); falling back to the checkpoint before it")
                 path.unlink()
                 continue
@@ -275,6 +272,8 @@ class Run:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return {key: arrays[key] for key in arrays.files}
+        except (OSError, MemoryError):
+            raise  # the machine's fault: the file may be whole
         except Exception as error:  # zipfile, zlib and numpy each raise their own
             self.progress.say(f"{path} cannot be read ({error})")
             path.unlink()
@@ -293,7 +292,9 @@ def _difference(found: Any, wanted: dict[str, Any]) -> str:
     for name in ("paradigm", "seed"):
         if found.get(name) != wanted[name]:
             return f"{name} {found.get(name)!r} instead of {wanted[name]!r}"
-    old, new = found.get("config") or {}, wanted["config"]
+    old, new = found.get("config"), wanted["config"]
+    if not isinstance(old, dict):
+        return "other contents"
     changed = [
         f"{k} = {old.get(k)!r} instead of {new.get(k)!r}" for k in sorted({*old, *new}) if old.get(k) != new.get(k)
     ]

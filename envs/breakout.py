@@ -272,19 +272,25 @@ class BreakoutVecEnv(VecEnv):
         self._meaning = np.asarray(actions, np.int64)
         self.num_actions = len(actions)
         self._native = _native(num_envs, protocol, threads)
-        root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-        self.seeds = np.array(game_seeds(root, num_envs))
         self.observation: Bytes = np.zeros((num_envs, *OBSERVATION_SHAPE), np.uint8)
         self._lives = np.full(num_envs, LIVES)
         self._score = np.zeros(num_envs, np.int64)
         self._steps = np.zeros(num_envs, np.int64)
         self._games = np.zeros(num_envs, np.int64)  # begun in each slot since it was seeded
+        self.seed(seed)
         self._actions = np.zeros((MAX_FRAMES // FRAME_SKIP + 1, num_envs), np.uint8)  # taken in the games that are on
         self.taken: Actions = np.zeros(num_envs, np.int64)
         self.served: Mask = np.zeros(num_envs, np.bool_)
         self._to_serve: Mask = np.ones(num_envs, np.bool_)
         self.life_lost: Mask = np.zeros(num_envs, np.bool_)
         self.points = np.zeros(num_envs, np.float32)
+
+    def seed(self, seed: int | np.random.SeedSequence | None = None) -> Sequence[int]:
+        """Draw the seeds of all slots anew; the next `reset` begins with them. Returns `seeds`."""
+        root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+        self.seeds = np.array(game_seeds(root, self.num_envs))
+        self._games[:] = 0
+        return [int(one) for one in self.seeds]
 
     def reset(self) -> Bytes:
         """Start a new game in every slot. Returns `(num_envs, 4, 84, 84)` uint8."""
@@ -303,6 +309,8 @@ class BreakoutVecEnv(VecEnv):
         self.observation, self._to_serve = shown.transpose(0, 3, 1, 2), ball_must_be_served(observation)
 
     def step_async(self, actions: npt.NDArray[Any]) -> None:
+        if np.min(actions) < 0:
+            raise ValueError(f"actions must be from 0 to {self.num_actions - 1}, got {np.min(actions)}")
         self.served = self._to_serve
         self.taken = np.where(self.served, FIRE, self._meaning[actions])
         self._native.send(self.taken)

@@ -19,6 +19,7 @@ from envs.breakout import FRAME_SKIP, LIVES
 from evaluation.record import Evaluation, JudgedGame, write_evaluation
 from evaluation.runs import PERSON
 from evaluation.statistics import count_distinct, summarise
+from harness.flags import valid_seed
 from harness.profiles import profile_named
 from harness.session import SPEEDS, Session
 from harness.window import FRAMES_PER_SECOND, Window
@@ -48,8 +49,9 @@ class Config:
     def __post_init__(self) -> None:
         if not self.name.strip() or not self.name.replace(" ", "").replace("-", "").replace("_", "").isalnum():
             raise UserError(f"--name {self.name!r}: give a name of letters, digits, spaces, - and _")
-        if self.seed < 0 or (self.games is not None and self.games < 1):
-            raise UserError("--seed must be 0 or more, and --games 1 or more")
+        valid_seed(self.seed)
+        if self.games is not None and self.games < 1:
+            raise UserError(f"--games must be 1 or more, got {self.games}")
         profile_named(self.profile)  # says which there are
 
     @property

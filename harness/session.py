@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from agents.demonstrations import Episode, Facts, episode_path, open_dataset, write_episode
+from agents.files import locked
 from agents.recording import Recording
 from envs.breakout import PROTOCOLS, game_seeds
 
@@ -25,6 +26,9 @@ class Session:
         facts: who plays, under which protocol, and the seed that the games' seeds come from.
         speed: one of `SPEEDS`.
 
+    Raises:
+        UserError: the folder is not this data set's, or another session is using it.
+
     Attributes:
         recording: the game under way.
         number: of its episode.
@@ -36,13 +40,14 @@ class Session:
     def __init__(self, folder: Path, facts: Facts, speed: float = 1.0) -> None:
         self.folder, self.facts, self.speed, self.paused = folder, facts, speed, False
         self.number = open_dataset(folder, facts)
+        self._lock = locked(folder, "another session")
         self.scores: list[int] = []
         self._begin()
 
     def _begin(self) -> None:
         seed = game_seeds(np.random.SeedSequence(self.facts.seed), self.number + 1)[-1]
         self.recording = Recording(seed, PROTOCOLS[self.facts.protocol])
-        self._saved = 0  # steps of it that are on disk
+        self._saved = (0, 0)  # steps and undone lives of it that are on disk
 
     @property
     def over(self) -> bool:
@@ -77,13 +82,18 @@ class Session:
         """Write the game under way as far as it was played."""
         if not len(self.recording):
             self.path.unlink(missing_ok=True)  # all of it was taken back
-        elif len(self.recording) != self._saved:
+        elif self._now != self._saved:
             write_episode(self.folder, self.number, self.recording.episode())
-        self._saved = len(self.recording)
+        self._saved = self._now
+
+    @property
+    def _now(self) -> tuple[int, int]:
+        return len(self.recording), self.recording.undone
 
     def close(self) -> Episode | None:
         """Keep everything; return the game that was left in the middle, if there is one."""
         self.save()
+        self._lock.close()
         if self.over:
             self.scores.append(self.recording.game.score)
         return self.recording.episode() if len(self.recording) and not self.over else None

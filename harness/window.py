@@ -101,10 +101,14 @@ class Window:
         for key, speed in zip("123s", SPEEDS.values(), strict=True):
             if self._was_pressed(self._pygame.key.key_code(key)):
                 session.speed = speed
-        if self._was_pressed(self._pygame.K_p):
+        pause = self._was_pressed(self._pygame.K_p)
+        if pause:
             session.paused = not session.paused
-        if self._was_pressed(self._pygame.K_u) and session.undo():
+        undone = self._was_pressed(self._pygame.K_u) and session.undo()
+        if undone:
             session.paused = True  # a moment to get ready; any key that plays goes on
+        if pause or undone:
+            self._pressed = []  # what was pressed before does not
         if session.paused and any(self._tapped(keys) for keys in self._moves().values()):
             session.paused = False
 

@@ -176,6 +176,18 @@ def test_folders_and_copies_among_the_episodes(folder: Path) -> None:
         read_demonstrations(folder)
 
 
+@pytest.mark.parametrize("error", [MemoryError(), PermissionError(13, "Permission denied")])
+def test_nobody_is_told_to_delete_what_may_be_whole(
+    folder: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr("numpy.load", fail)
+    with pytest.raises(type(error)):
+        read_demonstrations(folder)
+
+
 def test_an_array_that_would_fill_the_memory_is_not_unpacked(tmp_path: Path) -> None:
     path = tmp_path / "episode_0000.npz"
     np.savez_compressed(path, pictures=np.zeros((30_000, 84, 84), np.uint8))

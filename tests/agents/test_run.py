@@ -77,6 +77,28 @@ def test_the_newest_checkpoint_comes_back_and_a_broken_one_falls_back(tmp_path: 
     assert scores == ["1.0", "2.0", "2.5"], "metrics after the checkpoint that was resumed are taken back"
 
 
+def test_what_cannot_be_read_at_the_moment_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(error: BaseException) -> Callable[..., None]:
+        def reading(*_: object, **__: object) -> None:
+            raise error
+
+        return reading
+
+    with open_run(tmp_path) as run:
+        run.checkpoint({"number": 1})
+        run.save_arrays("round_0", pictures=np.zeros(3))
+    before = sorted((tmp_path / "checkpoints").iterdir())
+    with open_run(tmp_path) as run, monkeypatch.context() as patch:
+        patch.setattr("agents.files.safe_open", fail(OSError(5, "Input/output error")))
+        with pytest.raises(UserError, match="Input/output error"):
+            run.restore()
+        for error in (MemoryError(), OSError(5, "Input/output error")):
+            patch.setattr("numpy.load", fail(error))
+            with pytest.raises(type(error)):
+                run.load_arrays("round_0")
+    assert sorted((tmp_path / "checkpoints").iterdir()) == before
+
+
 @pytest.mark.parametrize("number", STOPS)
 def test_a_stop_writes_a_checkpoint_first(tmp_path: Path, number: signal.Signals) -> None:
     before = signal.getsignal(number)  # shells ignore it for what runs in the background
@@ -100,6 +122,9 @@ def test_a_folder_is_kept_from_a_second_run_and_from_another_config(tmp_path: Pa
     identity = tmp_path / "config.json"
     identity.write_text(identity.read_text().replace('"format": 1', '"format": 7'))
     with pytest.raises(UserError, match="another version"), open_run(tmp_path):
+        pass
+    identity.write_text('{"format": 1, "paradigm": "supervised", "seed": 0, "config": [1]}')
+    with pytest.raises(UserError, match="other contents"), open_run(tmp_path):
         pass
     identity.write_text("{")
     with pytest.raises(UserError, match="not valid JSON"), open_run(tmp_path):
@@ -140,6 +165,9 @@ def test_a_new_folder_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: 
         write_atomically(folder / "whole", b"")
         assert not Path("made").exists()
     assert [path.name for path in Path("made").iterdir()] == ["whole"]
+    Path("loop").symlink_to("loop")
+    with pytest.raises(UserError, match="loop: a link"), new_folder(Path("loop")):
+        pass
     with pytest.raises(UserError, match="made: exists already"), new_folder(Path("made")):
         pass
 

@@ -1,5 +1,7 @@
 """The game is the same game for everybody, whichever path it is played on."""
 
+from contextlib import closing
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from envs.breakout import (
     NOOP,
     PROTOCOLS,
     RIGHT,
+    STICKY,
     BreakoutVecEnv,
     Game,
     Protocol,
@@ -129,6 +132,24 @@ def test_wrong_use_is_refused() -> None:
         game.step(FIRE)
     with pytest.raises(RuntimeError, match="over"):
         game.step(NOOP)
+
+
+def test_wrong_actions_are_refused_side_by_side_too() -> None:
+    with closing(BreakoutVecEnv(2, 0, CLASSIC)) as env:
+        env.reset()
+        with pytest.raises(ValueError, match="actions must be"):
+            env.step(np.array([0, -1]))
+
+
+def test_games_can_be_seeded_anew() -> None:
+    with closing(BreakoutVecEnv(2, 0, STICKY)) as env, closing(BreakoutVecEnv(2, 5, STICKY)) as other:
+        env.reset()
+        env.step(np.array([RIGHT, LEFT]))
+        assert env.seed(5) == other.seeds.tolist()
+        np.testing.assert_array_equal(env.reset(), other.reset())
+        for _ in range(40):
+            ours, theirs = env.step(np.array([RIGHT, LEFT])), other.step(np.array([RIGHT, LEFT]))
+            np.testing.assert_array_equal(ours[0], theirs[0])
 
 
 @pytest.mark.parametrize("dance", [(RIGHT, LEFT), (RIGHT, RIGHT, LEFT, LEFT), (RIGHT, NOOP, LEFT, NOOP)])

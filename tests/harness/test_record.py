@@ -12,15 +12,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import pygame
 import pytest
 
 from agents.demonstrations import Episode, Facts, read_demonstrations, write_episode
+from agents.files import UserError
 from envs.breakout import LEFT, NOOP, RIGHT
 from evaluation.record import read_evaluations, read_games
 from evaluation.runs import read_run
 from harness.cli import main
 from harness.record import write_games
 from harness.session import Session
+from harness.window import Window
 
 ADA = Facts("Ada", "classic", 3)
 TOOLS = ("Xvfb", "xdotool")
@@ -82,6 +85,24 @@ def test_games_follow_each_other_and_sessions_too(tmp_path: Path) -> None:
     assert later.recording.seed not in (first_seed, second_seed), "another game than those before"
     again = Session(tmp_path / "again", ADA)
     assert again.recording.seed == first_seed, "the seed decides the games"
+
+
+def test_one_session_at_a_time_writes_into_a_data_set(tmp_path: Path) -> None:
+    session = Session(tmp_path, ADA)
+    with pytest.raises(UserError, match="another session is using"):
+        Session(tmp_path, ADA)
+    session.close()
+    Session(tmp_path, ADA).close()
+
+
+def test_an_undo_that_leaves_as_many_steps_is_written_too(tmp_path: Path) -> None:
+    session = Session(tmp_path, ADA)
+    lose_a_life(session)
+    for _ in range(30):
+        session.step(NOOP)
+    assert session.undo()
+    (episode,) = read_demonstrations(tmp_path).episodes
+    assert episode.undone == 1
 
 
 def test_the_speed_of_every_step_is_kept(tmp_path: Path) -> None:
@@ -152,6 +173,21 @@ def test_ctrl_c_keeps_everything_and_says_so(
     assert "everything is kept" in said.err
     assert "9 labelled states" in said.out
     assert steps_on_disk(tmp_path) == 9
+
+
+def test_what_was_pressed_before_does_not_end_a_pause(tmp_path: Path) -> None:
+    window, session = Window.__new__(Window), Session(tmp_path, ADA)
+    window._pygame = pygame
+    window._pressed = [pygame.K_LEFT, pygame.K_p]
+    window._obey(session)
+    assert session.paused
+    window._pressed = [pygame.K_LEFT]
+    window._obey(session)
+    assert not session.paused
+    lose_a_life(session)
+    window._pressed = [pygame.K_RIGHT, pygame.K_u]
+    window._obey(session)
+    assert session.paused and session.recording.undone == 1, "a moment to get ready"
 
 
 def test_without_a_display_it_says_so(tmp_path: Path) -> None:
