@@ -245,7 +245,7 @@ class _Plans:
     def _look_up(table: Any, landing: Floats, kind: Actions, cell: Actions) -> Any:
         """Interpolate the table between whole steps and whole pixels of each vote."""
         x = np.clip(landing[..., 0], 0, SIDE - 1.001)[:, None, :, None]  # (n, 1, voters, 1)
-        to_go = np.minimum(landing[..., 1], HORIZON - 0.001)[:, None, :, None]
+        to_go = np.clip(landing[..., 1], 0, HORIZON - 0.001)[:, None, :, None]
         column, row = x.astype(int), to_go.astype(int)
         right, later = x - column, to_go - row
         action, cell, kind = np.arange(3)[None, :, None, None], cell[:, None, None, :], kind[:, None, :, None]

@@ -52,7 +52,7 @@ class Ledger:
     frames: int = 0
     """Emulator frames, 4 a step."""
     rewards_read: int = 0
-    """Steps whose score the learner looked at."""
+    """Steps whose score the learner looked at: to learn from it, or to choose among its agents."""
     gradient_steps: int = 0
     samples: int = 0
     """Observations that went through a gradient step, with repetition."""

@@ -76,9 +76,9 @@ def train(config: Config, run: Run) -> Agent:
         validation = Validation(config.validation_games, run)
         for update in overlapped(learner, resumed(learner, validation, run), config.updates):
             count(run, config)
-            if not math.isfinite(learner.health["loss"]):
+            if not (math.isfinite(learner.health["loss"]) and _finite(learner.policy)):
                 raise UserError(
-                    f"{run.folder}: the loss of update {update} is not a number; lower --learning-rate "
+                    f"{run.folder}: after update {update} the loss or a weight is not a number; lower --learning-rate "
                     "and train anew elsewhere; the last good checkpoint is kept"
                 )
             score = learner.score
@@ -89,6 +89,10 @@ def train(config: Config, run: Run) -> Agent:
             run.tick(update, config.updates, f"score {score:.1f}", partial(state, learner, validation, update))
     assert validation.best is not None, "the last update is validated"
     return validation.best
+
+
+def _finite(policy: torch.nn.Module) -> bool:
+    return all(bool(weight.isfinite().all()) for weight in policy.parameters())
 
 
 def state(learner: Learner, validation: Validation, update: int) -> Tree:

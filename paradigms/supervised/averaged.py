@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from agents.encoder import Encoder, fastest_precision
-from agents.files import Tree
+from agents.files import Tree, UserError
 from agents.heads import Head
 from agents.run import Run
 from paradigms.supervised.config import Config
@@ -51,6 +51,14 @@ class AveragedLearner:
         with torch.no_grad():
             for average, weight in zip(self.averaged.parameters(), self.modules.parameters(), strict=True):
                 average.lerp_(weight, 1 - stays)
+
+    def require_finite(self) -> None:
+        """Raise `UserError` if the weights are no longer numbers."""
+        if not all(weight.isfinite().all() for weight in self.modules.parameters()):
+            raise UserError(
+                "the weights are no longer numbers; lower --learning-rate and train anew elsewhere; "
+                "the last good checkpoint is kept"
+            )
 
     def state(self) -> Tree:
         """Return what `load` needs to go on."""

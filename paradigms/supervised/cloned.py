@@ -184,6 +184,7 @@ class _Cloning:
                 self.run.ledger.gradient_steps += 1
                 self.run.ledger.samples += self.config.batch
                 self.fitted += self.config.batch
+            self.cloner.require_finite()
             done = self.round * self.config.samples + self.fitted
             self.run.tick(done, self.config.rounds * self.config.samples, f"score {self.score:.0f}", self._state)
         figures = self.cloner.figures(self.lessons) | {"usual_accuracy": self.lessons.usual_share()}
@@ -198,8 +199,10 @@ class _Cloning:
         agent = self.cloner.agent()
         seeds = game_seeds(self.run.stream("validation"), self.config.validation_games)
         games = play(lambda _: agent, seeds, STICKY, max_steps=LONGEST_VALIDATION)
-        self.run.ledger.agent_steps += sum(game.steps for game in games)
-        self.run.ledger.frames += FRAME_SKIP * sum(game.steps for game in games)
+        steps = sum(game.steps for game in games)
+        self.run.ledger.agent_steps += steps
+        self.run.ledger.frames += FRAME_SKIP * steps
+        self.run.ledger.rewards_read += steps
         scores = [game.score for game in games]
         self.score = float(np.mean(scores))
         self.run.log(score=self.score, median=float(np.median(scores)))

@@ -22,6 +22,7 @@ import torch
 from agents.agent import Agent
 from agents.demonstrator import Demonstrator
 from agents.encoder import Encoder
+from agents.files import UserError
 from agents.imitator import ImitatorHead
 from agents.rollout import play
 from envs.breakout import BOTH_WALLS, CLASSIC, LEARNT_ACTIONS, STACK, STICKY, Actions, Bytes, Game, Mask, game_seeds
@@ -37,10 +38,18 @@ LONGEST_VALIDATION = 2_500  # agent steps: a game that is still going is good en
 
 @dataclass(frozen=True)
 class Order:
-    """What to gather: `labels` states (0: none), driven by `weights` (None: by the demonstrator alone), and how many
-    validation games to play with those weights."""
+    """What to gather and whom to validate.
+
+    Attributes:
+        weights: the learner's; None before it has learnt anything.
+        demonstrated: the demonstrator drives all games, and not the learner most of them.
+        labels: how many states (0: none).
+        seeds: of new games.
+        validation_seeds: of the games that the learner plays for its place.
+    """
 
     weights: Weights | None
+    demonstrated: bool
     labels: int
     seeds: np.random.SeedSequence
     validation_seeds: list[int]
@@ -48,10 +57,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Harvest:
-    """What came of an order: `steps` and `frames` count everything that was played."""
+    """What came of an order: `steps` counts all that was played, `validation_steps` that in validation games."""
 
     states: Labelled | None
     steps: int
+    validation_steps: int
     validation_scores: list[int]
     scores: list[int]
     """Of the learner's own games that ended meanwhile."""
@@ -80,6 +90,8 @@ class Field:
         self.seeds = seeds
         self._games = [self._new(place) for place in range(count)]
         self._demonstrator = Demonstrator(self._games)
+        self._last = np.zeros(count, np.int64)  # what the learner chose in each, a place in LEARNT_ACTIONS
+        self._fresh = np.ones(count, np.bool_)  # nothing was chosen in it yet
         self._generator = np.random.default_rng(seeds.spawn(1)[0])
 
     def _new(self, place: int) -> Game:
@@ -94,13 +106,14 @@ class Field:
         album = _Album([game.observation for game in self._games])
         taught = np.arange(self._count) >= (self._count - DEMONSTRATED if agent else 0)  # driven by the demonstrator
         parts: list[tuple[npt.NDArray[np.generic], ...]] = []
-        gathered, steps, scores = 0, 0, list[int]()
-        while gathered < labels:
+        gathered, trained, steps, scores = 0, 0, 0, list[int]()
+        while gathered < labels or not trained:  # the first game's are held out
             said = self._demonstrator.labels()
             known = np.flatnonzero(said.known & (self._generator.random(self._count) < self._share))
             rows = album.window, said.costs, reading_targets(said), said.frames
             parts.append((*(row[known] for row in rows), known == 0))
-            gathered += len(known)
+            album.keep(known)
+            gathered, trained = gathered + len(known), trained + int(np.count_nonzero(known))
             for place, action in enumerate(self._actions(agent, taught)):
                 game = self._games[place]
                 game.step(int(action))
@@ -111,6 +124,7 @@ class Field:
                 if not taught[place]:
                     scores.append(game.score)
                 self._games[place] = self._new(place)
+                self._fresh[place] = True
                 self._demonstrator.replace(place, self._games[place])
                 album.turn(place, self._games[place].observation)
         stack, *columns = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -124,14 +138,23 @@ class Field:
         actions = np.where(random, self._generator.choice(LEARNT_ACTIONS, self._count), actions)
         if agent is None:
             return actions
-        return np.where(taught, actions, agent.predict(np.stack([game.observation for game in self._games]))[0])
+        observations = np.stack([game.observation for game in self._games])
+        state = np.zeros_like(self._last), self._last  # as if points were just won: it drives by its central aim
+        chosen, after = agent.predict(observations, state, self._fresh)
+        assert after is not None, "an imitator remembers what it chose"
+        self._last, self._fresh = after[1], np.zeros_like(self._fresh)
+        return np.where(taught, actions, chosen)
 
 
 class _Album:
-    """Pictures of several games, each kept once, and which of them make each game's observation now."""
+    """Pictures of several games, each once, and which of them make each game's observation now.
+
+    What has left the window goes, unless an observation is kept.
+    """
 
     def __init__(self, observations: list[Bytes]) -> None:
-        self.pictures = [picture for observation in observations for picture in observation]
+        self.pictures = dict(enumerate(picture for observation in observations for picture in observation))
+        self._kept, self._next = set[int](), len(self.pictures)
         self._window = np.arange(len(self.pictures), dtype=np.int32).reshape(-1, STACK)
 
     @property
@@ -141,9 +164,17 @@ class _Album:
 
     def turn(self, place: int, new: Bytes) -> None:
         """Put a game's new pictures `(1 to 4, 84, 84)` in."""
-        numbers = np.arange(len(self.pictures), len(self.pictures) + len(new))
-        self._window[place] = np.append(self._window[place], numbers)[-STACK:]
-        self.pictures.extend(new)
+        numbers = np.append(self._window[place], np.arange(self._next, self._next + len(new)))
+        self._window[place] = numbers[-STACK:]
+        self.pictures |= zip(range(self._next, self._next + len(new)), new, strict=True)
+        self._next += len(new)
+        for gone in numbers[:-STACK].tolist():
+            if gone not in self._kept:
+                del self.pictures[gone]
+
+    def keep(self, places: npt.NDArray[np.int64]) -> None:
+        """Keep what these games' observations show."""
+        self._kept.update(self._window[places].ravel().tolist())
 
 
 def carry_out(order: Order, field: Field | None, config: Config) -> Harvest:
@@ -152,16 +183,16 @@ def carry_out(order: Order, field: Field | None, config: Config) -> Harvest:
     states, steps, scores = None, 0, list[int]()
     if field is not None and order.labels:
         field.seeds = order.seeds  # new games are this round's, whether the field is new or not
-        states, steps, scores = field.gather(agent, order.labels)
+        states, steps, scores = field.gather(None if order.demonstrated else agent, order.labels)
     validation = []
     if agent is not None and order.validation_seeds:
         validation = play(lambda games: agent, order.validation_seeds, STICKY, max_steps=LONGEST_VALIDATION)
-    return Harvest(states, steps + sum(g.steps for g in validation), [g.score for g in validation], scores)
+    validation_steps = sum(game.steps for game in validation)
+    return Harvest(states, steps + validation_steps, validation_steps, [game.score for game in validation], scores)
 
 
 def _serve(pipe: Connection, config: Config) -> None:
     """The other process: carry out orders until the pipe closes, as it does when the trainer ends or is killed."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the trainer's to handle
     threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
     torch.set_num_threads(1)
     field: Field | None = None
@@ -188,7 +219,9 @@ class Gatherer:
         context = multiprocessing.get_context("spawn")  # a forked torch can hang
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, config), daemon=True)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is the trainer's to handle
         self._process.start()
+        signal.signal(signal.SIGINT, before)
         theirs.close()
 
     def __enter__(self) -> Gatherer:
@@ -213,10 +246,13 @@ class Gatherer:
         """Take the harvest.
 
         Raises:
-            RuntimeError: the other process died.
+            UserError: the other process died.
         """
         try:
             harvest: Harvest = self._pipe.recv()
         except (EOFError, ConnectionResetError) as error:
-            raise RuntimeError("the process that gathers labels died; run the same command again to resume") from error
+            raise UserError(
+                "the process that gathers labels died (its error, if it left one, stands above; a full memory leaves "
+                "none); run the same command again to go on"
+            ) from error
         return harvest

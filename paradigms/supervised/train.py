@@ -104,7 +104,7 @@ class _Training:
     def __init__(self, config: Config, run: Run) -> None:
         self.config, self.run, self.learner = config, run, Learner(config, run)
         pictures = STACK if config.label_share < 1 else 2  # of each state at most, some of them shared with others
-        room = config.rounds * pictures * config.round_labels + 10_000
+        room = config.rounds * (pictures * config.round_labels + 2 * STACK * config.games)  # a step labels all games
         self.pool = Pool(room, config.near_share, run.device)
         self.round = self.fitted = 0  # rounds begun, samples fitted in this one
         self.players: Weights | None = None  # who drives this round's games: the weights as the round began
@@ -129,8 +129,7 @@ class _Training:
 
     def play_round(self, gatherer: Gatherer) -> None:
         """Fit what there is while the next states are gathered, then take those in."""
-        demonstrated = self.round < self.config.demonstrated_rounds
-        gatherer.send(self._order(self.config.round_labels, None if demonstrated else self.players))
+        gatherer.send(self._order(self.config.round_labels))
         if self.round > 0:
             self._fit()
         harvest = self._wait(gatherer)
@@ -146,14 +145,15 @@ class _Training:
         """Fit the last states, and let the last agent play for its place as the others did."""
         self._fit()
         self.players = self.learner.weights()
-        gatherer.send(self._order(0, self.players))
+        gatherer.send(self._order(0))
         self._judge(self._wait(gatherer))
 
-    def _order(self, labels: int, players: Weights | None) -> Order:
+    def _order(self, labels: int) -> Order:
+        demonstrated = self.round < self.config.demonstrated_rounds
         seeds = self.run.stream(f"games from round {self.round}")
         validated = self.round > self.config.rounds - self.config.validated_rounds
         validation = game_seeds(self.run.stream("validation"), self.config.validation_games) if validated else []
-        return Order(players, labels, seeds, validation)
+        return Order(self.players, demonstrated, labels, seeds, validation)
 
     def _fit(self) -> None:
         losses = []
@@ -165,6 +165,7 @@ class _Training:
                 self.run.ledger.gradient_steps += 1
                 self.run.ledger.samples += self.config.batch
                 self.fitted += self.config.batch
+            self.learner.require_finite()
             self._tick()
         if losses:
             classification, regression = np.mean(losses, axis=0)
@@ -185,6 +186,7 @@ class _Training:
         """Keep the players if they are the best so far."""
         self.run.ledger.agent_steps += harvest.steps
         self.run.ledger.frames += FRAME_SKIP * harvest.steps
+        self.run.ledger.rewards_read += harvest.validation_steps
         scores = harvest.validation_scores or harvest.scores
         if scores:
             self.score = float(np.mean(scores))

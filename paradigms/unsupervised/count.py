@@ -41,7 +41,7 @@ def remember(states: Floats, experience: Experience, landings: Landings) -> tupl
     """
     steps, games = experience.taken.shape
     number = np.full((steps + 1, games), -1)
-    number[np.ceil(landings.time).astype(int), landings.game] = np.arange(len(landings.x))
+    number[np.floor(landings.time).astype(int), landings.game] = np.arange(len(landings.x))  # at its last state
     at = next_true(number >= 0)[:-1]
     number, column = number[np.minimum(at, steps), np.arange(games)], np.arange(steps)[:, None]
     known = (at <= next_true(experience.over)) & (number >= 0)

@@ -209,6 +209,7 @@ class Learner:
                 )
             else:
                 self._fit_components(self.eyes, pictures)
+            self.run.checkpoint(self.state())  # before readings change, which the training began from
         head = PlannerHead(config.encoder, config.slots, 0, 1, 0, self.eyes.kind).to(self.run.device)
         head.eyes = self.eyes
         for number in range(rounds):

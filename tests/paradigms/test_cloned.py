@@ -71,8 +71,7 @@ def test_a_tiny_run_learns_to_press_what_the_person_pressed(
     assert accuracy > lessons.usual_share() + 0.1, "better than always the same key, in games never trained on"
     assert run.ledger.labels == len(lessons)
     assert run.ledger.samples == 2 * 4_000
-    assert run.ledger.rewards_read == 0
-    assert run.ledger.agent_steps > 0, "validation games are played, and counted"
+    assert run.ledger.rewards_read == run.ledger.agent_steps > 0, "validation games are played, and counted"
     rows = (tmp_path / "run" / "metrics.csv").read_text()
     for column in ("heldout_accuracy", "training_accuracy", "score"):
         assert column in rows

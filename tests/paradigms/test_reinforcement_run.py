@@ -109,20 +109,24 @@ def test_only_a_lead_that_luck_does_not_explain_keeps_an_earlier_agent() -> None
     assert not leads([10], [12])
 
 
-def test_a_loss_that_is_not_a_number_stops_the_run_and_keeps_the_last_good_checkpoint(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_is_not_a_number_stops_the_run_and_keeps_the_last_good_checkpoint(
+    when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     update = BreakoutPPO.train
 
     def break_at_the_third(self: BreakoutPPO) -> None:
-        if self._n_updates == 2 * TINY.epochs:
+        third = self._n_updates == 2 * TINY.epochs
+        if third and when == "before":
             torch.nn.init.constant_(self.policy.value_net.weight, math.nan)
         update(self)
+        if third and when == "after":  # as a last gradient step can do, whose loss was still finite
+            torch.nn.init.constant_(self.policy.value_net.weight, math.nan)
 
     monkeypatch.setattr(BreakoutPPO, "train", break_at_the_third)
     monkeypatch.setattr("agents.run.CHECKPOINT_SECONDS", 0.0)
     with open_run(tmp_path) as run:
-        with pytest.raises(UserError, match="update 3 is not a number"):
+        with pytest.raises(UserError, match="after update 3 the loss or a weight is not a number"):
             train(TINY, run)
         state = run.restore()
     assert state is not None

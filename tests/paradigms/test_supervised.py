@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar, Literal
 
 import numpy as np
 import pytest
@@ -13,10 +16,11 @@ import torch
 from agents.agent import load_agent
 from agents.demonstrator import Demonstrator
 from agents.files import UserError
+from agents.policy import State
 from agents.run import Interrupted, Run
-from envs.breakout import CLASSIC, Game
+from envs.breakout import CLASSIC, LEARNT_ACTIONS, Actions, Bytes, Game, Mask
 from paradigms.supervised import Config, train
-from paradigms.supervised.gather import Field
+from paradigms.supervised.gather import Field, Gatherer, Order, _Album
 from paradigms.supervised.labelled import NEAR, Labelled, Pool
 from paradigms.supervised.losses import imitation_losses, sample_weights, soft_labels
 from paradigms.supervised.train import Learner
@@ -99,6 +103,69 @@ def test_few_labels_keep_few_pictures() -> None:
     assert set(states.stack.flat) == set(range(len(states.pictures))), "a picture that no label needs, or a missing one"
 
 
+def test_pictures_that_nothing_needs_are_not_kept_meanwhile() -> None:
+    album = _Album([np.full((4, 1, 1), place, np.uint8) for place in (10, 20)])
+    album.keep(np.array([1]))
+    for moment in range(50):
+        album.turn(0, np.full((1, 1, 1), 30 + moment, np.uint8))
+        album.turn(1, np.full((1, 1, 1), 30 + moment, np.uint8))
+    assert len(album.pictures) == 4 + 4 + 4, "two windows, and what was kept"
+    assert [int(album.pictures[number].item()) for number in album.window[0]] == [76, 77, 78, 79]
+    assert [int(album.pictures[number].item()) for number in range(4, 8)] == [20] * 4
+
+
+def test_gathering_goes_on_until_something_can_be_trained_on() -> None:
+    states, _, _ = Field(4, np.random.SeedSequence(20), share=0.03).gather(None, 1)
+    assert not states.held_out.all()
+
+
+def test_a_learner_drives_knowing_what_it_did_before() -> None:
+    class Player:
+        told: ClassVar[list[tuple[list[int], list[bool]]]] = []
+
+        def predict(self, observations: Bytes, state: State, episode_start: Mask) -> tuple[Actions, State]:
+            assert state is not None
+            self.told.append((state[1].tolist(), episode_start.tolist()))
+            chosen = np.full(len(observations), 1 + len(self.told) % 2)
+            return np.asarray(LEARNT_ACTIONS)[chosen], (state[0], chosen)
+
+    Field(4, np.random.SeedSequence(5)).gather(Player(), 20)  # type: ignore[arg-type]
+    assert Player.told[0] == ([0] * 4, [True] * 4)
+    assert [last for last, _ in Player.told[1:4]] == [[2] * 4, [1] * 4, [2] * 4]
+    assert not any(Player.told[1][1])
+
+
+def test_plain_cloning_is_validated_like_the_others(tmp_path: Path) -> None:
+    config = replace(TINY, demonstrated_rounds=2, validated_rounds=2, samples=800)
+    with Run(tmp_path, "supervised", config, 0, CPU) as run:
+        train(config, run)
+        assert run.ledger.rewards_read > 0
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+    assert sum(bool(row["score"]) for row in rows) == 2
+
+
+@pytest.mark.parametrize("learner", ["classifier", "regressor"])
+def test_weights_that_are_no_longer_numbers_stop_the_run(
+    learner: Literal["classifier", "regressor"], tmp_path: Path
+) -> None:
+    config = replace(TINY, learner=learner, learning_rate=1e30)
+    with Run(tmp_path, "supervised", config, 0, CPU) as run, pytest.raises(UserError, match="no longer numbers"):
+        train(config, run)
+
+
+def test_ctrl_c_never_reaches_who_gathers() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with Gatherer(TINY) as gatherer:
+        assert signal.getsignal(signal.SIGINT) is before
+        os.kill(gatherer._process.pid or 0, signal.SIGINT)
+        gatherer.send(Order(None, True, 5, np.random.SeedSequence(0), []))
+        states = gatherer.receive().states
+        assert states is not None and len(states.stack) >= 5
+        os.kill(gatherer._process.pid or 0, signal.SIGKILL)
+        with pytest.raises(UserError, match="died"):
+            gatherer.receive()
+
+
 def test_the_ball_in_the_picture_is_where_the_label_says(states: Labelled) -> None:
     checked = 0
     for stack, reading in zip(states.stack[::7], states.reading[::7], strict=True):
@@ -168,7 +235,7 @@ def test_a_tiny_run_breaks_off_goes_on_and_yields_an_agent(tmp_path: Path, monke
     assert len(calls) == ledger.gradient_steps == 100, "nothing is fitted twice or left out"
     assert ledger.samples == 100 * 32
     assert 1_000 <= ledger.labels < 1_100
-    assert ledger.rewards_read == 0
+    assert 0 < ledger.rewards_read < ledger.agent_steps, "the score of validation games, and of no others"
     assert ledger.frames == 4 * ledger.agent_steps > 4_000
     observation = Game(1, CLASSIC).observation[None]
     assert load_agent(tmp_path / "agent.safetensors").predict(observation)[0] == agent.predict(observation)[0]
