@@ -50,7 +50,7 @@ replay: setup ## film what has been trained
 report: setup ## write the report from what is there
 	@$(BREAKOUT) report '$(RUNS)/$(PROFILE)'
 watch: report ## show where to open the report
-	@$(PYTHON) -m webbrowser "file://$(abspath $(RUNS)/$(PROFILE)/report/index.html)" || true
+	@$(PYTHON) -c 'import pathlib, sys, webbrowser; webbrowser.open(pathlib.Path(sys.argv[1]).resolve().as_uri())' '$(RUNS)/$(PROFILE)/report/index.html' || true
 
 results: setup ## keep the numbers of PROFILE in results/, and their table
 	@cd '$(RUNS)/$(PROFILE)' && find . -path './*/seed_*' -type f \( -name '*.json' -o -name metrics.csv \) ! -name replay.json | \

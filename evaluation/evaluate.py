@@ -252,6 +252,8 @@ def _play_all(tasks: Sequence[Task], workers: int, games: int, progress: Progres
             return [future.result() for future in futures]
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():  # else leaving waits until they have played to the end
+                worker.terminate()
             raise
 
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from evaluation.replay import Film
 from evaluation.runs import RunResult, read_film
@@ -56,7 +57,7 @@ def _placed(source: Path, target: Path) -> str:
         os.link(source, target)
     except OSError:  # another file system, or one without hard links
         shutil.copyfile(source, target)
-    return target.name
+    return quote(target.name)
 
 
 def _film_caption(film: Film) -> str:

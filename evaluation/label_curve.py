@@ -15,7 +15,7 @@ from envs.breakout import STICKY
 from evaluation import plots
 from evaluation.page import Picture
 from evaluation.reading import points
-from evaluation.runs import read_run
+from evaluation.runs import read_run, run_folders
 
 FOLDER = "label_curve"  # in a profile's folder: `<method>_<labels>/seed_<n>`
 METHODS = {"cloning": "Plain cloning", "dagger": "Labels on the learner's own states (DAgger)"}
@@ -28,7 +28,7 @@ class Point:
 
     Attributes:
         method: how the labels came about; a key of METHODS, or whatever else has been put there.
-        labels: the budget.
+        labels: used, mean over the seeds.
         scores: `(seeds,)` points.
         wall_seconds: of training, mean over the seeds.
     """
@@ -67,22 +67,21 @@ def read_label_curve(profile_folder: Path) -> list[Point]:
     Raises:
         UserError: a folder's name does not end in a number of labels, or a file in it is damaged.
     """
-    found: dict[str, dict[int, list[Path]]] = {}
-    for folder in sorted((profile_folder / FOLDER).glob("*/seed_*")):
-        method, _, count = folder.parent.name.rpartition("_")
+    found: dict[str, list[list[Path]]] = {}
+    for name, group in groupby(run_folders(profile_folder / FOLDER, "*"), key=lambda folder: folder.parent.name):
+        method, _, count = name.rpartition("_")
         if not (method and count.isdigit()):
-            raise UserError(f"{folder.parent}: should be named <method>_<labels>; rename or move it")
-        found.setdefault(method, {}).setdefault(int(count), []).append(folder)
+            raise UserError(f"{profile_folder / FOLDER / name}: should be named <method>_<labels>; rename or move it")
+        found.setdefault(method, []).append(list(group))
     judged = []
-    for method, budgets in sorted(found.items()):
-        judged += [_point(method, count, folders) for count, folders in sorted(budgets.items())]
-        if method in WHOLE:
-            judged.append(_point(method, None, sorted((profile_folder / WHOLE[method]).glob("seed_*"))))
-    return [one for one in judged if one is not None]
+    for method, budgets in found.items():
+        whole = [run_folders(profile_folder, WHOLE[method])] if method in WHOLE else []
+        judged += [_point(method, folders) for folders in [*budgets, *whole]]
+    return sorted((one for one in judged if one is not None), key=lambda one: (one.method, one.labels))
 
 
-def _point(method: str, labels: int | None, folders: Sequence[Path]) -> Point | None:
-    """What the judged runs in these folders reached; None if there is none. Without `labels`, as many as they used."""
+def _point(method: str, folders: Sequence[Path]) -> Point | None:
+    """What the judged runs in these folders reached, and with how many labels; None if there is none."""
     runs = []
     for folder in folders:
         run = read_run(folder)
@@ -91,7 +90,7 @@ def _point(method: str, labels: int | None, folders: Sequence[Path]) -> Point | 
     if not runs:
         return None
     scores, seconds, used = zip(*runs, strict=True)
-    return Point(method, labels or round(np.mean(used)), scores, float(np.mean(seconds)))
+    return Point(method, round(np.mean(used)), scores, float(np.mean(seconds)))
 
 
 def by_method(judged: Sequence[Point]) -> dict[str, list[Point]]:

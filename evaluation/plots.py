@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 from io import StringIO
+from itertools import cycle, islice
 
 import matplotlib
 import numpy as np
@@ -19,6 +20,7 @@ from evaluation.statistics import HUMAN_SCORE
 INK = "#010203"  # stands for the page's own text colour until the picture is in the page
 MARKS = {"supervised": ("#2f74d0", "o"), "unsupervised": ("#c2661a", "s"), "reinforcement": ("#2e8b57", "^")}
 CONTROL_MARK = ("#7b8494", "D")
+OTHER_MARKS = (CONTROL_MARK, ("#8e44ad", "v"), ("#b5344a", "P"), ("#20808d", "X"))
 SHADES = ("#440154", "#3b528b", "#21918c", "#5ec962", "#d8b70a")  # dark is little
 TICKS = (0, 10, 50, 100, 200, FIRST_WALL, BOTH_WALLS)
 
@@ -82,8 +84,10 @@ def curves(lines: Sequence[Line], x_label: str, title: str, description: str, ke
     """Draw learning curves, a line per run; return `<svg>`."""
 
     def draw(axes: Axes) -> None:
+        others = list(dict.fromkeys(line.name for line in lines if line.name not in MARKS))
+        marks = MARKS | dict(zip(others, cycle(OTHER_MARKS), strict=False))
         for line in lines:
-            colour, marker = MARKS.get(line.name, CONTROL_MARK)
+            colour, marker = marks[line.name]
             x, scores = _thinned(line.x), _thinned(line.scores)
             # One entry a name: its training seeds look alike.
             label = line.label if line.label not in axes.get_legend_handles_labels()[1] else None
@@ -139,8 +143,7 @@ def chart(
 
 
 def _marks(count: int) -> list[tuple[str, str]]:
-    marks = [*MARKS.values(), CONTROL_MARK, ("#8e44ad", "v"), ("#b5344a", "P"), ("#20808d", "X")]
-    return [marks[place % len(marks)] for place in range(count)]
+    return list(islice(cycle([*MARKS.values(), *OTHER_MARKS]), count))
 
 
 def _scores_along(axes: Axes, which: str) -> None:

@@ -71,7 +71,7 @@ def render(folder: Path, runs: Sequence[RunResult], films: Sequence[Video], temp
     )
     atlas = next((run.atlas for run in runs if run.atlas is not None), None)
     return environment.get_template(template).render(
-        profile=folder.name,
+        profile=folder.resolve().name,
         reading=reading(runs),
         setup=_setup(runs),
         sections=[section for protocol in PROTOCOLS if (section := score_section(runs, protocol)) is not None],

@@ -127,13 +127,19 @@ class RunResult:
         return min(found, key=lambda e: e.mode, default=None)
 
 
+def run_folders(folder: Path, name: str) -> list[Path]:
+    """Return the run folders `<folder>/<name>/seed_<n>`, and not what somebody moved aside; `name` may be a pattern."""
+    found = [path for path in folder.glob(f"{name}/seed_*") if path.name.removeprefix("seed_").isdecimal()]
+    return sorted(path for path in found if path.is_dir())
+
+
 def read_profile(folder: Path) -> list[RunResult]:
     """Read all run folders `<folder>/<name>/seed_<n>`: arms first, then controls, then what else there is.
 
     Raises:
         UserError: there is nothing to read, or a file in it is damaged.
     """
-    found = [path for path in folder.glob("*/seed_*") if path.is_dir() and path.name.removeprefix("seed_").isdigit()]
+    found = run_folders(folder, "*")
     if not found:
         raise UserError(f"{folder}: holds no runs (<name>/seed_<n>); pass a profile's folder such as runs/quick")
     order = [*ARMS, *CONTROLS, *VARIANTS, *SHALLOW]

@@ -33,8 +33,8 @@ def score_section(runs: Sequence[RunResult], protocol: Protocol) -> ScoreSection
     for name, group in groupby(judged, key=lambda pair: pair[0].name):
         members = list(group)
         kind = "control" if name in CONTROLS else "seed" if len(members) > 1 else "single"
-        if len(members) > 1:
-            rows.append(_mean_row(members[0][0].label, [e for _, e in members]))
+        if len(seeds := _one_a_seed(members)) > 1:
+            rows.append(_mean_row(members[0][0].label, seeds))
         rows += [Row(kind, _row_label(run, e), _score_cells(e)) for run, e in members]
     lead = (
         "Every frame the console repeats the last action with probability 0.25, so every game is another one: "
@@ -44,6 +44,11 @@ def score_section(runs: Sequence[RunResult], protocol: Protocol) -> ScoreSection
         "thirty games are not thirty observations: no interval is given for them, only their range."
     )
     return ScoreSection(protocol, lead, tuple(rows), _dots(judged, protocol))
+
+
+def _one_a_seed(members: Sequence[tuple[RunResult, Evaluation]]) -> list[Evaluation]:
+    """Of a seed that was judged both greedy and sampled, the greedy one."""
+    return [e for run, e in members if e is run.judged(e.protocol)]
 
 
 def _row_label(run: RunResult, evaluation: Evaluation) -> str:
@@ -96,9 +101,9 @@ def _dots(judged: Sequence[tuple[RunResult, Evaluation]], protocol: Protocol) ->
     strips = []
     for name, group in groupby(judged, key=lambda pair: pair[0].name):
         members = list(group)
-        means = [e.summary.mean for _, e in members]
-        if len(members) > 1:
-            label = f"{members[0][0].label}, {len(members)} means"
+        means = [e.summary.mean for e in _one_a_seed(members)]
+        if len(means) > 1:
+            label = f"{members[0][0].label}, {len(means)} means"
             strips.append(plots.Strip(name, label, tuple(means), sum(means) / len(means), None, large=True))
         strips += [
             plots.Strip(name, _row_label(run, e), tuple(e.scores), e.summary.mean, _interval(e)) for run, e in members

@@ -64,7 +64,7 @@ def train_command(words: Sequence[str]) -> None:
     if name not in arms:
         raise UserError(f"train {name or '(nothing)'}: choose one of {', '.join(arms)}")
     for flag, word, variant in VARIANTS:
-        if early_flag(flags, flag, "") == word:
+        if early_flag(flags, flag, "") == word and arms[variant].paradigm == arms[name].paradigm:
             name = variant
     arm = arms[name]
     a = parse(TRAINING[arm.paradigm], f"train {name}", flags, default=Training(config=arm.config))

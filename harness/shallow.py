@@ -53,8 +53,10 @@ def train_shallow(root: Path, seeds: Sequence[int], device: torch.device) -> lis
     for source in sources.values():
         if not (source / "agent.safetensors").exists():
             raise UserError(f"{source}: no trained imitator to take labels and features from; run `make supervised`")
-    return [
-        train(arm, root / name / f"seed_{seed}", seed, device)
-        for seed, source in sources.items()
-        for name, arm in arms(source).items()
-    ]
+    made = []
+    for seed, source in sources.items():
+        for name, arm in arms(source).items():
+            folder = root / name / f"seed_{seed}"
+            agent = folder / "agent.safetensors"  # one that is there may know its source by another path
+            made.append(agent if agent.exists() else train(arm, folder, seed, device))
+    return made

@@ -35,7 +35,9 @@ CENTRES = {
 }
 
 
-def judged_folder(folder: Path, name: str, seed: int, protocol: str, scores: Sequence[int], paradigm: str = "") -> None:
+def judged_folder(
+    folder: Path, name: str, seed: int, protocol: str, scores: Sequence[int], paradigm: str = "", sampled: bool = False
+) -> None:
     """Write an evaluation whose games have `scores`; classic ones repeat every fourth game."""
     period = 4 if protocol == "classic" else len(scores)
     records = [
@@ -50,7 +52,7 @@ def judged_folder(folder: Path, name: str, seed: int, protocol: str, scores: Seq
         training_seed=seed,
         games=tuple(JudgedGame(r.seed, r.score, r.steps, r.lives_left, r.truncated) for r in records),
         summary=summarise(values, distinct, np.random.default_rng(0)),
-        deterministic=name != "random",
+        deterministic=name != "random" and not sampled,
         judge_seed=1000,
         fingerprint=hashlib.sha256(name.encode()).hexdigest(),
         steps=3 * len(scores),
@@ -94,7 +96,8 @@ def _write_training(
 
 
 def _ledger(name: str) -> Ledger:
-    labels = 88_000 if name == "supervised" else 0
+    budget = name.rpartition("_")[2]  # as the label curve's runs are called
+    labels = 88_000 if name == "supervised" else int(budget) if budget.isdigit() else 0
     rewards = 0 if name == "supervised" else 120_000
     return Ledger(labels, 120_000, 480_000, rewards, 21_600, 2_700_000, 560.0, 300.0)
 

@@ -30,6 +30,16 @@ def test_the_arm_itself_is_the_last_point(tmp_path, write_run):
     assert lines["dagger"][1].mean == pytest.approx(300, abs=20)
 
 
+def test_points_stand_by_their_labels_and_what_was_moved_aside_is_left_out(tmp_path, write_run):
+    write_run(tmp_path / FOLDER, "dagger_100")
+    write_run(tmp_path / FOLDER, "dagger_500000")
+    write_run(tmp_path, "supervised").rename(tmp_path / "supervised" / "seed_0.old")
+    write_run(tmp_path, "supervised", 1)
+    points = read_label_curve(tmp_path)
+    assert [(one.labels, len(one.scores)) for one in points] == [(100, 1), (88_000, 1), (500_000, 1)]
+    write_report(tmp_path)
+
+
 def test_the_interval_over_seeds_is_students():
     point = Point("dagger", 100, (10.0, 12.0, 14.0), 1.0)
     half = 4.302653 * 2 / np.sqrt(3)  # t of two degrees of freedom; the scores' standard deviation is 2

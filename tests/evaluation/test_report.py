@@ -3,13 +3,17 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 
 from agents.files import UserError
+from envs.breakout import STICKY
+from evaluation import plots
 from evaluation.reading import reading
 from evaluation.report import write_report, write_table
-from evaluation.runs import read_profile
+from evaluation.runs import STOCK, read_profile
+from evaluation.scores import score_section
 
 
 def words(root):
@@ -216,3 +220,26 @@ def test_no_runs_no_page(tmp_path):
     with pytest.raises(UserError, match="holds no runs"):
         write_report(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_seed_that_was_judged_twice_is_one_seed(write_judged, tmp_path):
+    folder = tmp_path / "supervised" / "seed_0"
+    write_judged(folder, "supervised", 0, "sticky", [300] * 8)
+    write_judged(folder, "supervised", 0, "sticky", [100] * 8, sampled=True)
+    (section,) = [score_section(read_profile(tmp_path), STICKY)]
+    assert section is not None
+    assert [row.label for row in section.rows] == ["Supervised, seed 0", "Supervised, seed 0, sampled"]
+
+
+def test_learning_curves_look_different(tmp_path, write_run):
+    for name in ("supervised", "reinforcement", "reinforcement_ppo", STOCK):
+        write_run(tmp_path, name)
+    lines = [plots.Line(name, name, (1.0, 2.0), (3.0, 4.0)) for name in ("supervised", "reinforcement_ppo", STOCK)]
+    drawn = plots.curves(lines, "x", "title", "described", "id")
+    assert len(set(re.findall(r"stroke: (#[0-9a-f]{6})", drawn)) & {"#2f74d0", "#7b8494", "#8e44ad"}) == 3
+
+
+def test_a_report_from_within_the_folder_knows_its_name(tmp_path, write_run, monkeypatch):
+    write_run(tmp_path / "quick", "supervised")
+    monkeypatch.chdir(tmp_path / "quick")
+    assert "<title>Breakout Three Ways: quick</title>" in write_report(Path()).read_text()

@@ -69,6 +69,7 @@ def refuse(capsys: pytest.CaptureFixture[str]) -> Refuse:
         (["train", "supervised", "--learning-rate", "inf"], "--learning-rate"),
         (["train", "supervised", "--labels", "nowhere"], "nowhere"),
         (["train", "supervised", "--labels", "ada", "--learner", "regressor"], "--learner"),
+        (["train", "supervised", "--algorithm", "ppo"], "--algorithm"),
         (["curve", "--seeds"], "--seeds"),
         (["curve", "--counts"], "--counts"),
         (["record", "--name", "ada", "--profile", "huge"], "huge"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from contextlib import closing
 from dataclasses import replace
 from html import unescape
@@ -15,6 +17,7 @@ from rich.console import Console
 
 from evaluation.report import write_report
 from evaluation.runs import STOCK, Curve, read_run
+from harness.cli import main
 from harness.profiles import SMOKE, Arm
 from harness.race import race
 from harness.stock import ZOO, stock_env
@@ -53,6 +56,34 @@ def test_stock_has_as_long_as_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "stable-baselines3's PPO, seed 0" in page
     assert "stable-baselines3's PPO, seed 0:" not in page, "nothing of it is missing"
     assert _raced(tmp_path) == text and read_run(stock.folder).ledger == stock.ledger, "what is done stays"
+
+
+@pytest.mark.slow
+def test_a_race_that_is_stopped_promises_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def trained(arm: Arm, folder: Path, seed: int, device: torch.device) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / "agent.safetensors"
+
+    def stopped(*_: object) -> int:
+        os.kill(os.getpid(), signal.SIGINT)
+        return 0
+
+    words = ["race", "--profile", "smoke", "--runs", str(tmp_path)]
+    monkeypatch.setattr("harness.race.train", trained)
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 2 and "metrics.csv" in capsys.readouterr().err
+    metrics = tmp_path / "smoke" / "reinforcement" / "seed_0" / "metrics.csv"
+    metrics.write_text("frames,wall_seconds,score\n4000,0.5,16\n")
+    monkeypatch.setattr("harness.race.yardstick", lambda: "not measured")
+    monkeypatch.setattr("harness.race.ZOO", replace(ZOO, games=4, rollout_steps=16, minibatch=64))
+    monkeypatch.setattr("harness.race.count", stopped)
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    said = capsys.readouterr().err
+    assert left.value.code == 130 and "begin anew" in said and "goes on from here" not in said
 
 
 def _raced(root: Path) -> str:
