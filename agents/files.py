@@ -8,8 +8,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import IO, Any
+from types import UnionType
+from typing import IO, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import numpy as np
 import torch
@@ -18,6 +20,9 @@ from safetensors.torch import save
 
 Tree = Any
 """Nested dicts, lists and tuples of tensors, arrays, str, int, float, bool and None."""
+
+
+Filled = TypeVar("Filled")
 
 
 class UserError(Exception):
@@ -127,6 +132,37 @@ def pack(tree: Tree) -> bytes:
 
     document = json.dumps(plain(tree))
     return save(tensors, metadata={"tree": document})
+
+
+def filled(kind: type[Filled], plain: Any) -> Filled:
+    """Make a dataclass out of what JSON holds, nested ones, tuples and dicts included.
+
+    Raises:
+        ValueError: a field is missing or unknown, or holds something else than it should; or the dataclass says so.
+    """
+    made: Filled = _filled(kind, plain, kind.__name__)
+    return made
+
+
+def _filled(hint: Any, plain: Any, where: str) -> Any:
+    if is_dataclass(hint):
+        hints = get_type_hints(hint)
+        if not isinstance(plain, dict) or plain.keys() != hints.keys():
+            raise ValueError(f"{where} should have {', '.join(hints)} and nothing else")
+        return hint(**{name: _filled(hints[name], value, f"{where}.{name}") for name, value in plain.items()})  # type: ignore[operator]
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is tuple and isinstance(plain, list):
+        each = args[:1] * len(plain) if args[1:] == (...,) else args
+        if len(each) != len(plain):
+            raise ValueError(f"{where} should have {len(each)} items, not {len(plain)}")
+        return tuple(_filled(one, item, f"{where}[{i}]") for i, (one, item) in enumerate(zip(each, plain, strict=True)))
+    if origin is dict and isinstance(plain, dict):
+        return {key: _filled(args[1], value, f"{where}[{key!r}]") for key, value in plain.items()}
+    if origin is UnionType:  # something, or None
+        return None if plain is None else _filled(args[0], plain, where)
+    if type(plain) is hint or (hint is float and type(plain) is int):
+        return plain
+    raise ValueError(f"{where} should be {getattr(hint, '__name__', hint)}, not {plain!r:.40}")
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, torch.Tensor]]:

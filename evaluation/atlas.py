@@ -9,7 +9,6 @@ alike. Nothing here reads RAM.
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from sklearn.decomposition import PCA
 
 from agents import tracker
 from agents.agent import Agent, load_agent
-from agents.files import UserError, read_json, write_json
+from agents.files import UserError, filled, read_json, write_json
 from agents.planner import PlannerHead
 from agents.policy import State
 from agents.rollout import GameRecord, play
@@ -79,6 +78,10 @@ class Moment:
     cell: int
     alike: tuple[str, ...]
     values: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.values) != len(self.alike):
+            raise ValueError("a moment needs as many values as states that are alike")
 
 
 @dataclass(frozen=True)
@@ -217,16 +220,7 @@ def read_atlas(path: Path) -> Atlas:
     Raises:
         UserError: the file is not what `write_atlas` writes.
     """
-    content = read_json(path)
     try:
-        lists: dict[str, Sequence[Any]] = {
-            "points": [tuple(point) for point in content["points"]],
-            "cells": [Cell(**cell) for cell in content["cells"]],
-            "moments": [
-                Moment(**moment | {key: tuple(moment[key]) for key in ("alike", "values")})
-                for moment in content["moments"]
-            ],
-        }
-        return Atlas(**content | {key: tuple(value) for key, value in lists.items()})
-    except (KeyError, TypeError, ValueError) as error:
+        return filled(Atlas, read_json(path))
+    except ValueError as error:
         raise UserError(f"{path}: not an atlas ({error}); delete it and run `breakout atlas` again") from error

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from agents.files import UserError, read_json, write_json
+from agents.files import UserError, filled, read_json, write_json
 from evaluation.page import Table
 
 VARIABLES = ("ball x", "ball y", "paddle x", "bricks")
@@ -57,6 +57,10 @@ class Probe:
     """`features` of the agent, then the controls."""
     keypoints: Sight | None
 
+    def __post_init__(self) -> None:
+        if "features" not in self.representations:
+            raise ValueError("a probe needs the agent's features")
+
 
 def write_probe(path: Path, found: Probe) -> None:
     """Write `probe.json`."""
@@ -69,15 +73,9 @@ def read_probe(path: Path) -> Probe:
     Raises:
         UserError: the file is not what `write_probe` writes.
     """
-    content = read_json(path)
     try:
-        representations = {
-            name: tuple(Readout(**readout) for readout in readouts)
-            for name, readouts in content.pop("representations").items()
-        }
-        sight = content.pop("keypoints")
-        return Probe(**content, representations=representations, keypoints=Sight(**sight) if sight else None)
-    except (AttributeError, KeyError, TypeError) as error:
+        return filled(Probe, read_json(path))
+    except ValueError as error:
         raise UserError(f"{path}: not a probe ({error}); delete it and run `breakout probe` again") from error
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.files import UserError, read_json, write_atomically, write_json
+from agents.files import UserError, filled, read_json, write_atomically, write_json
 from agents.rollout import GameRecord
 from envs.breakout import BOTH_WALLS, FRAME_SKIP, LIVES, MAX_FRAMES, PROTOCOLS
 from evaluation.statistics import Summary
@@ -97,11 +97,9 @@ def read_evaluations(path: Path) -> list[Evaluation]:
     if not isinstance(content, list):
         raise UserError(f"{path}: should hold a list of evaluations; delete it and run `breakout evaluate` again")
     try:
-        return [_from_plain(entry) for entry in content]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path}: not an evaluation ({_reason(error)}); delete it and run `breakout evaluate` again"
-        ) from error
+        return [filled(Evaluation, entry) for entry in content]
+    except ValueError as error:
+        raise UserError(f"{path}: not an evaluation ({error}); delete it and run `breakout evaluate` again") from error
 
 
 def write_evaluation(path: Path, evaluation: Evaluation, records: Sequence[GameRecord]) -> None:
@@ -145,13 +143,3 @@ def _read_actions(path: Path) -> dict[str, Any]:
             return {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
         return {}  # missing or damaged: the games can be played again
-
-
-def _from_plain(entry: dict[str, Any]) -> Evaluation:
-    summary = Summary(**entry["summary"] | {"ci95": tuple(entry["summary"]["ci95"])})
-    games = tuple(JudgedGame(**game) for game in entry["games"])
-    return Evaluation(**entry | {"summary": summary, "games": games})
-
-
-def _reason(error: Exception) -> str:
-    return f"missing {error}" if isinstance(error, KeyError) else str(error)

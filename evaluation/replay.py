@@ -62,6 +62,10 @@ class Film:
     frames_per_second: int
     complete: bool
 
+    def __post_init__(self) -> None:
+        if not (len(self.names) == len(self.seeds) == len(self.scores) > 0 and self.frames_per_second > 0):
+            raise ValueError("a film needs names, and as many seeds and scores")
+
 
 def take_from(path: Path, name: str, protocol: str, deterministic: bool = True) -> Take:
     """Choose the judged game in the middle of the scores.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from agents.files import UserError, read_object
+from agents.files import UserError, filled, read_object
 from agents.run import Ledger
 from evaluation.atlas import Atlas, read_atlas
 from evaluation.probed import Probe, read_probe
@@ -190,10 +191,8 @@ def read_film(video: Path) -> Film | None:
     if not (video.exists() and path.exists()):
         return None
     try:
-        plain = read_object(path)
-        lists = {key: tuple(plain[key]) for key in ("names", "seeds", "scores")}
-        return Film(**plain | lists)
-    except (KeyError, TypeError) as error:
+        return filled(Film, read_object(path))
+    except ValueError as error:
         raise UserError(f"{path}: does not describe a film ({error}); delete it and film again") from error
 
 
@@ -205,7 +204,7 @@ def _read_ledger(path: Path) -> Ledger | None:
     content = read_object(path)
     known = {field.name for field in fields(Ledger)}
     numbers = {key: value for key, value in content.items() if key in known}
-    if not all(isinstance(value, int | float) for value in numbers.values()):
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers.values()):
         raise UserError(f"{path}: a ledger holds numbers only; delete it and train again")
     return Ledger(**numbers) if numbers else None
 

@@ -12,7 +12,7 @@ from envs.breakout import STICKY
 from evaluation import plots
 from evaluation.reading import reading
 from evaluation.report import write_report, write_table
-from evaluation.runs import STOCK, read_profile
+from evaluation.runs import STOCK, read_profile, read_run
 from evaluation.scores import score_section
 
 
@@ -243,3 +243,36 @@ def test_a_report_from_within_the_folder_knows_its_name(tmp_path, write_run, mon
     write_run(tmp_path / "quick", "supervised")
     monkeypatch.chdir(tmp_path / "quick")
     assert "<title>Breakout Three Ways: quick</title>" in write_report(Path()).read_text()
+
+
+def test_no_value_of_another_type_gets_past_the_reader(tmp_path, write_run):
+    folder = write_run(tmp_path, "supervised", games=2)
+    read_run(folder)
+    for name in ("evaluation.json", "ledger.json"):
+        path = folder / name
+        whole = path.read_text()
+        for place in places(json.loads(whole)):
+            for value in (None, "x", [], {}):
+                path.write_text(json.dumps(replaced(json.loads(whole), place, value)))
+                with pytest.raises(UserError, match=name):
+                    read_run(folder)
+        path.write_text(whole)
+
+
+def places(content, at=()):
+    """Of all numbers, texts and lists, but for what may be anything or nothing."""
+    if at and at[-1] not in ("training_seed", "agent", "paradigm", "fingerprint"):
+        yield at
+    items = (
+        content.items() if isinstance(content, dict) else enumerate(content[:1]) if isinstance(content, list) else ()
+    )
+    for key, value in items:
+        yield from places(value, (*at, key))
+
+
+def replaced(content, place, value):
+    inner = content
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    return content
