@@ -13,6 +13,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter, StrMethodFormatter
 
 from envs.breakout import BOTH_WALLS, FIRST_WALL
 from evaluation.statistics import HUMAN_SCORE
@@ -20,7 +21,9 @@ from evaluation.statistics import HUMAN_SCORE
 INK = "#010203"  # stands for the page's own text colour until the picture is in the page
 MARKS = {"supervised": ("#2f74d0", "o"), "unsupervised": ("#c2661a", "s"), "reinforcement": ("#2e8b57", "^")}
 CONTROL_MARK = ("#7b8494", "D")
-OTHER_MARKS = (CONTROL_MARK, ("#8e44ad", "v"), ("#b5344a", "P"), ("#20808d", "X"))
+OTHER_MARKS = (
+    CONTROL_MARK, ("#8e44ad", "v"), ("#b5344a", "P"), ("#20808d", "X"), ("#8a6d00", "p"), ("#3f4d63", "h"),
+)  # fmt: skip
 SHADES = ("#440154", "#3b528b", "#21918c", "#5ec962", "#d8b70a")  # dark is little
 TICKS = (0, 10, 50, 100, 200, FIRST_WALL, BOTH_WALLS)
 
@@ -114,6 +117,8 @@ def budgets(lines: Sequence[BudgetLine], x_label: str, title: str, description: 
                 if interval is not None:
                     axes.plot([x, x], interval, color=colour, linewidth=1.2, alpha=0.7)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))  # by default mathematics, which SVG shows raw
+        axes.xaxis.set_minor_formatter(NullFormatter())
         _scores_along(axes, "y")
         axes.set_xlabel(x_label)
         axes.set_ylabel("score (square-root scale)")

@@ -41,8 +41,7 @@ class _Watch(BaseCallback):
         score = sum(scores) / max(len(scores), 1)
         if scores:
             self.run.log(score=score)
-            spent = self.run.ledger.wall_seconds
-            self.over = spent >= self.seconds or (score >= GOAL and spent >= self.at_least)
+            self.over = _over(self.run.ledger.wall_seconds, score, self.seconds, self.at_least)
         self.run.tick(self.run.ledger.wall_seconds, self.seconds, f"score {score:.1f}", dict)
 
     def _on_step(self) -> bool:
@@ -83,10 +82,11 @@ def race(profile: Profile, root: Path, seeds: Sequence[int], device: torch.devic
 
 def _through(folder: Path, seconds: float, at_least: float) -> bool:
     curve = read_run(folder).curve
-    if curve is None:
-        return False
-    spent = curve.wall_seconds[-1]
-    return spent >= seconds or (curve.scores[-1] >= GOAL and spent >= at_least)
+    return curve is not None and _over(curve.wall_seconds[-1], curve.scores[-1], seconds, at_least)
+
+
+def _over(spent: float, score: float, seconds: float, at_least: float) -> bool:
+    return spent >= seconds or (score >= GOAL and spent >= at_least)
 
 
 def _curve(folder: Path) -> Curve:

@@ -53,6 +53,7 @@ def test_the_report_shows_it(tmp_path, write_run):
     write_run(tmp_path / FOLDER, "cloning_100", centre=(5, 5))
     html = write_report(tmp_path).read_text()
     assert "What labels buy" in html and "Plain cloning" in html
+    assert "mathdefault" not in html, "ticks are numbers"
 
 
 def test_a_folder_of_another_name_is_refused(tmp_path, write_run):
