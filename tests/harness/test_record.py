@@ -175,7 +175,9 @@ def test_ctrl_c_keeps_everything_and_says_so(
     assert steps_on_disk(tmp_path) == 9
 
 
-def test_what_was_pressed_before_does_not_end_a_pause(tmp_path: Path) -> None:
+def test_what_was_pressed_before_does_not_end_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    pygame.display.init()  # keys have names then
     window, session = Window.__new__(Window), Session(tmp_path, ADA)
     window._pygame = pygame
     window._pressed = [pygame.K_LEFT, pygame.K_p]
@@ -188,6 +190,7 @@ def test_what_was_pressed_before_does_not_end_a_pause(tmp_path: Path) -> None:
     window._pressed = [pygame.K_RIGHT, pygame.K_u]
     window._obey(session)
     assert session.paused and session.recording.undone == 1, "a moment to get ready"
+    pygame.display.quit()
 
 
 def test_without_a_display_it_says_so(tmp_path: Path) -> None:
