@@ -74,6 +74,11 @@ class Encoder(nn.Module):
         return Encoding(tuple(maps), self.linear(x.flatten(1)))
 
 
+def finite(module: nn.Module) -> bool:
+    """Whether all weights are numbers."""
+    return all(bool(weight.isfinite().all()) for weight in module.parameters())
+
+
 def mirror(observation: ArrayOrTensor) -> ArrayOrTensor:
     """Flip left and right, `(..., 84) -> (..., 84)`. RIGHT and LEFT change places under it."""
     if isinstance(observation, Tensor):

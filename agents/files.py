@@ -149,7 +149,8 @@ def _filled(hint: Any, plain: Any, where: str) -> Any:
         hints = get_type_hints(hint)
         if not isinstance(plain, dict) or plain.keys() != hints.keys():
             raise ValueError(f"{where} should have {', '.join(hints)} and nothing else")
-        return hint(**{name: _filled(hints[name], value, f"{where}.{name}") for name, value in plain.items()})  # type: ignore[operator]
+        make: Any = hint
+        return make(**{name: _filled(hints[name], value, f"{where}.{name}") for name, value in plain.items()})
     origin, args = get_origin(hint), get_args(hint)
     if origin is tuple and isinstance(plain, list):
         each = args[:1] * len(plain) if args[1:] == (...,) else args

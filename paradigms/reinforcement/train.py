@@ -48,6 +48,7 @@ import numpy as np
 import torch
 
 from agents.agent import Agent
+from agents.encoder import finite
 from agents.files import Tree, UserError
 from agents.run import Run
 from envs.breakout import CLASSIC, FRAME_SKIP, LEARNT_ACTIONS, BreakoutVecEnv, cores
@@ -76,7 +77,7 @@ def train(config: Config, run: Run) -> Agent:
         validation = Validation(config.validation_games, run)
         for update in overlapped(learner, resumed(learner, validation, run), config.updates):
             count(run, config)
-            if not (math.isfinite(learner.health["loss"]) and _finite(learner.policy)):
+            if not (math.isfinite(learner.health["loss"]) and finite(learner.policy)):
                 raise UserError(
                     f"{run.folder}: after update {update} the loss or a weight is not a number; lower --learning-rate "
                     "and train anew elsewhere; the last good checkpoint is kept"
@@ -89,10 +90,6 @@ def train(config: Config, run: Run) -> Agent:
             run.tick(update, config.updates, f"score {score:.1f}", partial(state, learner, validation, update))
     assert validation.best is not None, "the last update is validated"
     return validation.best
-
-
-def _finite(policy: torch.nn.Module) -> bool:
-    return all(bool(weight.isfinite().all()) for weight in policy.parameters())
 
 
 def state(learner: Learner, validation: Validation, update: int) -> Tree:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.encoder import Encoder, fastest_precision
+from agents.encoder import Encoder, fastest_precision, finite
 from agents.files import Tree, UserError
 from agents.heads import Head
 from agents.run import Run
@@ -54,7 +54,7 @@ class AveragedLearner:
 
     def require_finite(self) -> None:
         """Raise `UserError` if the weights are no longer numbers."""
-        if not all(weight.isfinite().all() for weight in self.modules.parameters()):
+        if not finite(self.modules):
             raise UserError(
                 "the weights are no longer numbers; lower --learning-rate and train anew elsewhere; "
                 "the last good checkpoint is kept"

@@ -10,6 +10,7 @@ from html import unescape
 from io import StringIO
 from pathlib import Path
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -27,7 +28,7 @@ def test_stock_sees_what_it_always_sees() -> None:
     with closing(stock_env(2, 0)) as env:
         observation = env.reset()
         assert isinstance(observation, np.ndarray) and observation.shape == (2, 84, 84, 4)
-        assert env.action_space.n == 4, "FIRE is among its actions"  # type: ignore[attr-defined]
+        assert env.action_space == gym.spaces.Discrete(4), "FIRE is among its actions"
 
 
 def test_when_a_score_is_first_reached() -> None:

@@ -7,13 +7,13 @@ import os
 import signal
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, cast
 
 import numpy as np
 import pytest
 import torch
 
-from agents.agent import load_agent
+from agents.agent import Agent, load_agent
 from agents.demonstrator import Demonstrator
 from agents.files import UserError
 from agents.policy import State
@@ -129,7 +129,7 @@ def test_a_learner_drives_knowing_what_it_did_before() -> None:
             chosen = np.full(len(observations), 1 + len(self.told) % 2)
             return np.asarray(LEARNT_ACTIONS)[chosen], (state[0], chosen)
 
-    Field(4, np.random.SeedSequence(5)).gather(Player(), 20)  # type: ignore[arg-type]
+    Field(4, np.random.SeedSequence(5)).gather(cast(Agent, Player()), 20)
     assert Player.told[0] == ([0] * 4, [True] * 4)
     assert [last for last, _ in Player.told[1:4]] == [[2] * 4, [1] * 4, [2] * 4]
     assert not any(Player.told[1][1])
