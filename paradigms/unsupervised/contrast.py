@@ -24,6 +24,8 @@ class Contrast(Objective):
         features_dim: of the feature vector.
     """
 
+    together = 4
+
     def __init__(self, features_dim: int) -> None:
         super().__init__()
         self.ahead = nn.Linear(features_dim + 3, PROJECTION)

@@ -1,8 +1,7 @@
 """What the feature vector is trained for: one interface, two objectives (`predict`, `contrast`).
 
-Both see the same: pairs of moments, one step apart, several from the same two seconds of play. They are added while
-the keypoints are trained again, not before: from the first step on the same losses kept the keypoints from finding
-the ball.
+Both see the same: pairs of moments, one step apart. They are added while the keypoints are trained again, not before:
+from the first step on the same losses kept the keypoints from finding the ball.
 """
 
 from __future__ import annotations
@@ -12,11 +11,12 @@ from abc import ABC, abstractmethod
 from torch import Tensor, nn
 
 SECONDS = 32  # steps, two seconds of play: the stretch that pairs of one row come from
-PAIRS = 4  # from each stretch
 
 
 class Objective(nn.Module, ABC):
     """A loss on the feature vector."""
+
+    together = 1  # pairs from one stretch of play (M)
 
     @abstractmethod
     def forward(self, now: Tensor, after: Tensor, actions: Tensor, readings: Tensor) -> Tensor:
@@ -25,5 +25,5 @@ class Objective(nn.Module, ABC):
         Args:
             now, after: features `(S, M, D)` of a moment and of the next.
             actions: `(S, M, 3)`, one-hot, taken in between.
-            readings: `(S, M, 2, K, 3)`, what the keypoints read of both: x, y (pixels), confidence. Not trained by it.
+            readings: `(S, M, 2, K, 3)`, what the keypoints read of both before: x, y (pixels), confidence.
         """

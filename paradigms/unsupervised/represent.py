@@ -11,18 +11,18 @@ from torch import Tensor, nn
 
 from agents.encoder import Encoder, fastest_precision
 from agents.files import UserError
-from agents.keypoints import KeypointHead, read
+from agents.keypoints import KeypointHead
 from agents.rollout import Transitions
 from agents.tracker import CODES, Floats
 from envs.breakout import STACK, Bytes
-from paradigms.unsupervised.objective import PAIRS, SECONDS, Objective
+from paradigms.unsupervised.objective import SECONDS, Objective
 
 LAGS = (1, 2, 4, 8)  # steps before and after: a pixel that differs from none of these does not move
 _SAMPLE = 400  # pictures, for the background
 _SPREAD = 2_000  # pictures, for the spread of each pixel
 _LOSS_SCALE = 100.0  # keeps the numbers near one
 _NOTHING = 1e-6  # a loss below this is none
-OBJECTIVE_WEIGHT = 0.3  # of the feature vector's objective beside the keypoints
+PAIRS_SHARE = 1.5  # pairs of moments for the objective, for each observation that is redrawn
 
 Rows = npt.NDArray[np.int64]
 
@@ -69,8 +69,10 @@ class KeypointTraining:
 
     Args:
         total_steps: gradient steps in all; the learning rate warms up and falls in two stages.
-        batch: observations in a step; with an objective they are pairs from a few stretches of play.
-        objective: None trains the keypoints alone.
+        batch: observations redrawn in a step.
+        objective: None trains the keypoints alone. It gets pairs of its own: they pass the encoder alone, for a third
+            of what an observation that is redrawn costs.
+        readings: `(T, N, K, 3)`, what the keypoints read of the rollout before; only an objective needs them.
     """
 
     def __init__(
@@ -85,9 +87,11 @@ class KeypointTraining:
         batch: int,
         learning_rate: float,
         objective: Objective | None = None,
+        readings: Floats | None = None,
     ) -> None:
         self.encoder, self.head, self.rollout, self.residual = encoder, head, rollout, residual
-        self.generator, self.total_steps, self.batch, self.objective = generator, total_steps, batch, objective
+        self.generator, self.total_steps, self.batch = generator, total_steps, batch
+        self.objective, self.readings = objective, readings
         self.learning_rate, self.step, self.losses = learning_rate, 0, [1.0]
         self.device = head.template.device
         self.precision = fastest_precision(encoder, self.device, batch)
@@ -102,17 +106,19 @@ class KeypointTraining:
         rate = self.learning_rate * min(1, (self.step + 1) / 50) * (1 if left > 0.3 else 0.3 if left > 0.1 else 0.1)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        t, game = self._draw()
-        observation = torch.from_numpy(self.rollout.observations(t, game)).to(self.device)
+        steps, games = self.rollout.taken.shape
+        t, game = self.generator.integers(0, steps, self.batch), self.generator.integers(0, games, self.batch)
         target = torch.from_numpy(self.residual(t + STACK - 1, game)).to(self.device)
+        pairs = self._draw_pairs() if self.objective is not None else (t[:0], game[:0])
+        seen = self.rollout.observations(*(np.append(one, two) for one, two in zip((t, game), pairs, strict=True)))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision is torch.bfloat16):
-            encoding = self.encoder(observation)
-            heat = self.head(encoding.maps)
+            encoding = self.encoder(torch.from_numpy(seen).to(self.device))
+            heat = self.head([feature_map[: self.batch] for feature_map in encoding.maps])
         error = self.head.reconstruct(heat) - target
         drawn = _LOSS_SCALE * (self.residual.weight.to(self.device) * error.square()).mean()
         loss = drawn.clamp(min=_NOTHING).log()
         if self.objective is not None:
-            loss = loss + OBJECTIVE_WEIGHT * self._judge(encoding.features.float(), heat.detach(), t, game)
+            loss = loss + self._judge(encoding.features[self.batch :].float(), *pairs)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
@@ -122,25 +128,25 @@ class KeypointTraining:
             raise UserError("the keypoint loss is no longer a number; give a smaller --learning-rate")
         return float(np.mean(self.losses))
 
-    def _draw(self) -> tuple[Rows, Rows]:
-        """Draw steps and games `(batch,)`: anywhere, or for an objective stretch by stretch, then each one step on."""
-        steps, games = self.rollout.taken.shape
-        if self.objective is None:
-            return self.generator.integers(0, steps, self.batch), self.generator.integers(0, games, self.batch)
-        stretches = max(1, self.batch // (2 * PAIRS))
-        start = self.generator.integers(0, steps - SECONDS + 1, stretches)
-        within = self.generator.permuted(np.tile(np.arange(SECONDS - 1), (stretches, 1)), axis=1)[:, :PAIRS]
-        t, game = (start[:, None] + within).ravel(), np.repeat(self.generator.integers(0, games, stretches), PAIRS)
-        return np.concatenate([t, t + 1]), np.tile(game, 2)
-
-    def _judge(self, features: Tensor, heat: Tensor, t: Rows, game: Rows) -> Tensor:
+    def _draw_pairs(self) -> tuple[Rows, Rows]:
+        """Draw steps and games `(2 S M,)`: a few from each of S stretches of play, then the same one step on."""
         assert self.objective is not None
-        half = len(t) // 2
-        now, after = features.view(2, -1, PAIRS, features.shape[1])  # (S, M, D) each
-        taken = CODES[self.rollout.taken[t[:half], game[:half]]]
-        actions = torch.eye(3, device=self.device)[torch.from_numpy(taken).to(self.device)].view(-1, PAIRS, 3)
-        readings = read(heat).view(2, -1, PAIRS, self.head.slots, 3).permute(1, 2, 0, 3, 4)
-        loss: Tensor = self.objective(now, after, actions, readings)
+        steps, games = self.rollout.taken.shape
+        each = self.objective.together
+        stretches = max(1, int(self.batch * PAIRS_SHARE) // each)
+        start = self.generator.integers(0, steps - SECONDS + 1, stretches)
+        within = self.generator.permuted(np.tile(np.arange(SECONDS - 1), (stretches, 1)), axis=1)[:, :each]
+        t, game = (start[:, None] + within).ravel(), np.repeat(self.generator.integers(0, games, stretches), each)
+        return np.append(t, t + 1), np.append(game, game)
+
+    def _judge(self, features: Tensor, t: Rows, game: Rows) -> Tensor:
+        assert self.objective is not None and self.readings is not None
+        each, half = self.objective.together, len(t) // 2
+        now, after = features.view(2, -1, each, features.shape[1])  # (S, M, D) each
+        taken = torch.from_numpy(CODES[self.rollout.taken[t[:half], game[:half]]]).to(self.device)
+        actions = torch.eye(3, device=self.device)[taken].view(-1, each, 3)
+        readings = torch.from_numpy(self.readings[t, game]).to(self.device).view(2, -1, each, self.head.slots, 3)
+        loss: Tensor = self.objective(now, after, actions, readings.permute(1, 2, 0, 3, 4))
         return loss.clamp(min=_NOTHING).log()
 
     def state(self) -> dict[str, Any]:

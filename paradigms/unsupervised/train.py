@@ -70,7 +70,7 @@ class Config:
     """Keypoints to look for."""
     keypoint_steps: int = 1_200
     """Gradient steps on the keypoints, after the random round."""
-    refresh_steps: int = 500
+    refresh_steps: int = 700
     """Gradient steps on the keypoints, each time they are trained again."""
     refresh_after: tuple[int, ...] = (1, 3)
     """Planned rounds after which they are: on the pictures of the last two rounds. All rounds are then read anew."""
@@ -202,7 +202,7 @@ class Learner:
         if rounds > 1 and config.representation == "untrained":
             return  # the same eyes read the same
         if config.representation != "untrained":
-            pictures = join([self._pictures(number) for number in range(max(0, rounds - 2), rounds)])
+            pictures = join([self._pictures(number) for number in range(rounds)[-2:]])
             if isinstance(self.eyes, KeypointHead):
                 self._train_keypoints(
                     self.eyes, pictures, config.keypoint_steps if rounds == 1 else config.refresh_steps
@@ -242,6 +242,7 @@ class Learner:
             np.random.default_rng(run.stream(f"keypoints {stage}")),
             total_steps=steps, batch=self.config.batch, learning_rate=self.config.learning_rate,
             objective=self._objective() if len(self.experience) > 1 else None,
+            readings=np.concatenate([part.readings for part in self.experience[-2:]], axis=1),
         )  # fmt: skip
         if self.training:
             training.restore(self.training)

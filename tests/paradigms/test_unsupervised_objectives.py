@@ -7,7 +7,7 @@ from torch import Tensor
 
 from paradigms.unsupervised.contrast import Contrast, info_nce
 from paradigms.unsupervised.objective import Objective
-from paradigms.unsupervised.predict import Prediction, place_loss
+from paradigms.unsupervised.predict import NEAR, Prediction, place_loss
 
 
 def test_info_nce_by_hand() -> None:
@@ -17,9 +17,9 @@ def test_info_nce_by_hand() -> None:
 
 
 def test_place_loss_by_hand() -> None:
-    told = torch.tensor([[0.5, 0.25, 0.0], [9.0, 9.0, 0.0]])
+    told = torch.tensor([[0.5 + NEAR / 4, 0.25, 0.0], [9.0, 9.0, 0.0]])  # close to the truth in x, far from it in y
     truth = torch.tensor([[42.0, 42.0, 0.9], [0.0, 0.0, 0.1]])  # the second slot is not sure: its place counts nothing
-    expected = 5 * 0.25**2 + 0.1 * np.log(2)
+    expected = NEAR / 32 + (0.25 - NEAR / 2) + 0.02 * np.log(2)
     assert place_loss(told, truth, torch.tensor([0.5, 0.5])).item() == pytest.approx(expected)
 
 
