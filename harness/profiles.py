@@ -77,7 +77,7 @@ STANDARD = Profile(
     unsupervised.Config(
         rounds=20,
         keypoint_steps=2_000,
-        refresh_steps=1_000,
+        refresh_steps=2_000,
         refresh_after=(1, 3, 8),
         validations=4,
         validation_games=24,
@@ -90,7 +90,7 @@ FULL = Profile(
         encoder="nature",
         rounds=40,
         keypoint_steps=2_000,
-        refresh_steps=1_000,
+        refresh_steps=2_000,
         refresh_after=(1, 3, 8, 16),
         validations=4,
         validation_games=24,
