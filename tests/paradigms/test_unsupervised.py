@@ -13,15 +13,18 @@ from ale_py import ALEInterface
 from agents.agent import load_agent
 from agents.encoder import Encoder
 from agents.files import UserError
+from agents.keypoints import KeypointHead
 from agents.planner import PlannerHead
 from agents.rollout import Transitions
 from agents.run import Run
 from envs.breakout import Game
 from paradigms import unsupervised
 from paradigms.unsupervised import represent
+from paradigms.unsupervised.contrast import Contrast
 from paradigms.unsupervised.explore import Experience, read_all
 from paradigms.unsupervised.insight import Landings
 from paradigms.unsupervised.limits import check_memory, free_memory
+from paradigms.unsupervised.objective import SECONDS
 from paradigms.unsupervised.train import Learner
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -61,7 +64,7 @@ def blocked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("blocked")
-def test_trains_without_ram_and_goes_on_after_a_kill(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trains_without_ram_and_goes_on_after_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Which precision is faster is measured at the start of each process, and may differ between them.
     monkeypatch.setattr(represent, "fastest_precision", lambda *_: torch.float32)
     whole = run_in(tmp_path / "whole", TINY)
@@ -70,17 +73,20 @@ def test_trains_without_ram_and_goes_on_after_a_kill(tmp_path: Path, monkeypatch
         pass
 
     advance = represent.KeypointTraining.advance
+    deaths = {(False, 22), (True, 3)}  # once without an objective, once with one
 
     def die(training: represent.KeypointTraining) -> float:
-        if training.step == 22:
+        here = (training.objective is not None, training.step)
+        if here in deaths:
+            deaths.remove(here)
             raise Killed
         return advance(training)
 
     monkeypatch.setattr("agents.run.CHECKPOINT_SECONDS", 0.0)  # every tick writes one
     monkeypatch.setattr(represent.KeypointTraining, "advance", die)
-    with pytest.raises(Killed):
-        run_in(tmp_path / "killed", TINY)
-    monkeypatch.setattr(represent.KeypointTraining, "advance", advance)
+    for _ in range(2):
+        with pytest.raises(Killed):
+            run_in(tmp_path / "killed", TINY)
     resumed = run_in(tmp_path / "killed", TINY)
 
     for name, tensor in load_agent(whole).encoder.state_dict().items():
@@ -179,6 +185,32 @@ def test_keypoints_that_are_no_numbers_are_refused_with_the_flag() -> None:
     torch.nn.init.constant_(head.eyes.to_pixels.weight, float("nan"))
     with pytest.raises(UserError, match="--learning-rate"):
         read_all(Encoder("small"), head, rollout, lambda: None)
+
+
+def test_pairs_for_an_objective_are_a_moment_and_the_next_of_a_few_stretches() -> None:
+    steps, games = 50, 5
+    pictures = np.random.default_rng(0).integers(0, 256, (steps + 4, games, 84, 84), dtype=np.uint8)
+    mask = np.zeros((steps, games), np.bool_)
+    age, taken = np.full((steps + 1, games), 9), np.ones((steps, games), np.int64)
+    rollout = Transitions(pictures, age, taken, mask.astype(np.float32), mask, mask)
+    objective = Contrast(256)
+    training = represent.KeypointTraining(
+        Encoder("small"), KeypointHead("small", 2), rollout,
+        represent.MovingResidual(pictures, np.random.default_rng(0)), np.random.default_rng(1),
+        total_steps=1, batch=16, learning_rate=1e-3, objective=objective,
+        readings=np.zeros((steps, games, 2, 3), np.float32),
+    )  # fmt: skip
+    for _ in range(20):
+        t, game = training._draw_pairs()
+        now, after = t.reshape(2, -1, objective.together)
+        assert len(t) == 2 * 24, "half as many pairs again as observations that are redrawn"
+        assert (after == now + 1).all() and after.max() < steps
+        assert (np.ptp(now, axis=1) < SECONDS).all(), "one stretch"
+        assert all(len(set(row)) == objective.together for row in now.tolist()), "each moment once"
+        assert (np.ptp(game.reshape(2, -1, objective.together), axis=2) == 0).all(), "one game"
+    before = training.encoder.linear.weight.clone()
+    training.advance()
+    assert not torch.equal(training.encoder.linear.weight, before), "the feature vector learns"
 
 
 def test_what_stands_still_is_no_residual_and_what_moves_is() -> None:
