@@ -22,7 +22,7 @@ _SAMPLE = 400  # pictures, for the background
 _SPREAD = 2_000  # pictures, for the spread of each pixel
 _LOSS_SCALE = 100.0  # keeps the numbers near one
 _NOTHING = 1e-6  # a loss below this is none
-PAIRS_SHARE = 1.5  # pairs of moments for the objective, for each observation that is redrawn
+PAIRS = 3  # of moments for the objective, for each observation that is redrawn
 
 Rows = npt.NDArray[np.int64]
 
@@ -70,7 +70,7 @@ class KeypointTraining:
     Args:
         total_steps: gradient steps in all; the learning rate warms up and falls in two stages.
         batch: observations redrawn in a step.
-        objective: None trains the keypoints alone. It gets pairs of its own: they pass the encoder alone, for a third
+        objective: None trains the keypoints alone. It gets pairs of its own: they pass the encoder alone, for a fifth
             of what an observation that is redrawn costs.
         readings: `(T, N, K, 3)`, what the keypoints read of the rollout before; only an objective needs them.
     """
@@ -133,7 +133,7 @@ class KeypointTraining:
         assert self.objective is not None
         steps, games = self.rollout.taken.shape
         each = self.objective.together
-        stretches = max(1, int(self.batch * PAIRS_SHARE) // each)
+        stretches = max(1, PAIRS * self.batch // each)
         start = self.generator.integers(0, steps - SECONDS + 1, stretches)
         within = self.generator.permuted(np.tile(np.arange(SECONDS - 1), (stretches, 1)), axis=1)[:, :each]
         t, game = (start[:, None] + within).ravel(), np.repeat(self.generator.integers(0, games, stretches), each)

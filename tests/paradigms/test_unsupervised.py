@@ -203,7 +203,7 @@ def test_pairs_for_an_objective_are_a_moment_and_the_next_of_a_few_stretches() -
     for _ in range(20):
         t, game = training._draw_pairs()
         now, after = t.reshape(2, -1, objective.together)
-        assert len(t) == 2 * 24, "half as many pairs again as observations that are redrawn"
+        assert len(t) == 2 * 48, "three pairs for each observation that is redrawn"
         assert (after == now + 1).all() and after.max() < steps
         assert (np.ptp(now, axis=1) < SECONDS).all(), "one stretch"
         assert all(len(set(row)) == objective.together for row in now.tolist()), "each moment once"
