@@ -70,7 +70,7 @@ class KeypointTraining:
     Args:
         total_steps: gradient steps in all; the learning rate warms up and falls in two stages.
         batch: observations redrawn in a step.
-        objective: None trains the keypoints alone. It gets pairs of its own: they pass the encoder alone, for a fifth
+        objective: None trains the keypoints alone. It gets pairs of its own: they pass the encoder alone, for a tenth
             of what an observation that is redrawn costs.
         readings: `(T, N, K, 3)`, what the keypoints read of the rollout before; only an objective needs them.
     """
