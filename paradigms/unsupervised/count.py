@@ -92,9 +92,11 @@ def count_cells(states: Floats, experience: Experience, cells: int, seed: int) -
     start = key // (3 * cells)  # action and cell together
     total = np.bincount(start, count, minlength=9 * cells)
     transitions = np.stack([start // (3 * cells), start % (3 * cells), key % (3 * cells)], axis=1)
-    probability = count / (total[start] + _DOUBT)
-    often = probability > _RARE
-    return np.stack(centres), transitions[often], probability[often]
+    often = count > _RARE * total[start]
+    start, count = start[often], count[often]
+    kept = np.bincount(start, count, minlength=9 * cells)
+    tried = total / (total + _DOUBT)  # the rare followers' share goes to the others: else waiting would cost something
+    return np.stack(centres), transitions[often], count * tried[start] / kept[start]
 
 
 def kinds_of_fall(landings: Landings, seed: int) -> Rows:

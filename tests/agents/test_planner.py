@@ -13,7 +13,7 @@ from agents.encoder import Encoder
 from agents.keypoints import KeypointHead
 from agents.planner import AIMS, KINDS, OFFSETS, PlannerHead, aim_after
 from envs.breakout import LEARNT_ACTIONS
-from paradigms.unsupervised.count import build
+from paradigms.unsupervised.count import build, count_cells
 from paradigms.unsupervised.explore import Experience
 from paradigms.unsupervised.insight import find_landings, find_roles, next_true
 
@@ -69,6 +69,23 @@ def head() -> PlannerHead:
     assert (roles.self_slot, roles.world_slot) == (SELF, WORLD)
     planner, _ = build(experience, roles, KeypointHead("small", 3), cells=40, seed=0)
     return planner
+
+
+def test_time_costs_nothing() -> None:
+    """What followed an action adds up to one, though rare followers are left out: else to wait would lose value."""
+    random, (steps, games, cells) = np.random.default_rng(0), (600, 8, 300)
+    taken = random.choice(LEARNT_ACTIONS, (steps, games))
+    readings, none = np.zeros((steps, games, 1, 3), np.float32), np.zeros((steps, games), np.bool_)
+    over = none.copy()
+    over[-1] = True
+    experience = Experience(readings, taken, none.astype(np.float32), none, over)
+    states = np.stack([tracker.unknown(games)] * steps)
+    states[..., tracker.SELF_X] = random.normal(40, 4, (steps, games))  # almost anything follows anything
+    states[1:, :, tracker.LAST] = tracker.CODES[taken[:-1]]
+    _, transitions, probabilities = count_cells(states, experience, cells, seed=0)
+    mass = np.bincount(transitions[:, 0] * 3 * cells + transitions[:, 1], probabilities)
+    assert len(transitions) < 9 * cells * cells / 2, "some were too rare"
+    assert np.quantile(mass, 0.05) > 0.998 and mass.max() < 1.001
 
 
 def catches(head: PlannerHead | None) -> float:
