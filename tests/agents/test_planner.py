@@ -73,7 +73,7 @@ def head() -> PlannerHead:
 
 def test_time_costs_nothing() -> None:
     """What followed an action adds up to one, though rare followers are left out: else to wait would lose value."""
-    random, (steps, games, cells) = np.random.default_rng(0), (600, 8, 300)
+    random, (steps, games, cells) = np.random.default_rng(0), (3_000, 8, 200)
     taken = random.choice(LEARNT_ACTIONS, (steps, games))
     readings, none = np.zeros((steps, games, 1, 3), np.float32), np.zeros((steps, games), np.bool_)
     over = none.copy()
@@ -84,8 +84,8 @@ def test_time_costs_nothing() -> None:
     states[1:, :, tracker.LAST] = tracker.CODES[taken[:-1]]
     _, transitions, probabilities = count_cells(states, experience, cells, seed=0)
     mass = np.bincount(transitions[:, 0] * 3 * cells + transitions[:, 1], probabilities)
-    assert len(transitions) < 9 * cells * cells / 2, "some were too rare"
-    assert np.quantile(mass, 0.05) > 0.998 and mass.max() < 1.001
+    assert len(transitions) < 0.8 * 9 * cells * cells, "some were too rare"
+    assert mass.min() > 0.999 and mass.max() < 1.001
 
 
 def catches(head: PlannerHead | None) -> float:
