@@ -11,7 +11,7 @@ from agents import tracker
 from agents.agent import Agent, load_agent
 from agents.encoder import Encoder
 from agents.keypoints import KeypointHead
-from agents.planner import AIMS, KINDS, OFFSETS, PlannerHead, aim_after
+from agents.planner import AIMS, KINDS, OFFSETS, TIMES, PlannerHead, aim_after
 from envs.breakout import LEARNT_ACTIONS
 from paradigms.unsupervised.count import build, count_cells
 from paradigms.unsupervised.explore import Experience
@@ -69,6 +69,25 @@ def head() -> PlannerHead:
     assert (roles.self_slot, roles.world_slot) == (SELF, WORLD)
     planner, _ = build(experience, roles, KeypointHead("small", 3), cells=40, seed=0)
     return planner
+
+
+def test_a_landing_within_a_step_finds_self_on_the_way() -> None:
+    head = PlannerHead("small", 2, memories=0, cells=2, transitions=6)
+    contents = {
+        "cells": [[[20.0, 0.0], [30.0, 0.0]]] * 3,
+        "transitions": [[action, cell, 1 if action == 1 else cell] for action in range(3) for cell in range(2)],
+        "probabilities": [1.0] * 6,  # RIGHT: to 30; else it stays
+        "returns": np.tile(np.exp(-(OFFSETS**2)), (KINDS, 1)),  # only what lands on self comes back
+    }
+    for name, content in contents.items():
+        head.get_buffer(name).copy_(torch.as_tensor(np.array(content)))
+    table = dict(zip(TIMES.tolist(), head.plans.table(-1)[:, :, 0, 0], strict=True))  # from 20: (actions, landings)
+    assert table[0][1].argmax() == 20, "no time to move"
+    assert table[0.5][1].argmax() == 25, "half a step"
+    assert table[1][1].argmax() == 30, "a whole step"
+    assert table[1][0].argmax() == 20
+    assert table[1.5][0, [20, 25]] == pytest.approx([1, 1]), "there is time to go half of the way later"
+    assert table[2][0, [20, 30]] == pytest.approx([1, 1])
 
 
 def test_time_costs_nothing() -> None:
