@@ -92,6 +92,8 @@ class KeypointTraining:
         self.encoder, self.head, self.rollout, self.residual = encoder, head, rollout, residual
         self.generator, self.total_steps, self.batch = generator, total_steps, batch
         self.objective, self.readings = objective, readings
+        self.stretches = max(1, PAIRS * batch // objective.together) if objective is not None else 0
+        """Stretches of play, from each of which an objective gets some pairs."""
         self.learning_rate, self.step, self.losses = learning_rate, 0, [1.0]
         self.device = head.template.device
         self.precision = fastest_precision(encoder, self.device, batch)
@@ -99,6 +101,11 @@ class KeypointTraining:
         if objective is not None:
             self._modules["objective"] = objective
         self.optimizer = torch.optim.Adam([p for m in self._modules.values() for p in m.parameters()], learning_rate)
+
+    @property
+    def observations(self) -> int:
+        """Passed through the encoder in one step: redrawn, and in pairs."""
+        return self.batch + 2 * self.stretches * (self.objective.together if self.objective is not None else 0)
 
     def advance(self) -> float:
         """Take one gradient step; returns the keypoints' loss."""
@@ -133,10 +140,9 @@ class KeypointTraining:
         assert self.objective is not None
         steps, games = self.rollout.taken.shape
         each = self.objective.together
-        stretches = max(1, PAIRS * self.batch // each)
-        start = self.generator.integers(0, steps - SECONDS + 1, stretches)
-        within = self.generator.permuted(np.tile(np.arange(SECONDS - 1), (stretches, 1)), axis=1)[:, :each]
-        t, game = (start[:, None] + within).ravel(), np.repeat(self.generator.integers(0, games, stretches), each)
+        start = self.generator.integers(0, steps - SECONDS + 1, self.stretches)
+        within = self.generator.permuted(np.tile(np.arange(SECONDS - 1), (self.stretches, 1)), axis=1)[:, :each]
+        t, game = (start[:, None] + within).ravel(), np.repeat(self.generator.integers(0, games, self.stretches), each)
         return np.append(t, t + 1), np.append(game, game)
 
     def _judge(self, features: Tensor, t: Rows, game: Rows) -> Tensor:

@@ -249,7 +249,7 @@ class Learner:
         while training.step < steps:
             loss = training.advance()
             run.ledger.gradient_steps += 1
-            run.ledger.samples += self.config.batch
+            run.ledger.samples += training.observations
             if training.step % 100 == 0:
                 run.log(keypoint_loss=loss)
             if training.step % 20 == 0:

@@ -208,6 +208,7 @@ def test_pairs_for_an_objective_are_a_moment_and_the_next_of_a_few_stretches() -
         assert (np.ptp(now, axis=1) < SECONDS).all(), "one stretch"
         assert all(len(set(row)) == objective.together for row in now.tolist()), "each moment once"
         assert (np.ptp(game.reshape(2, -1, objective.together), axis=2) == 0).all(), "one game"
+    assert training.observations == 16 + 2 * 48
     before = training.encoder.linear.weight.clone()
     training.advance()
     assert not torch.equal(training.encoder.linear.weight, before), "the feature vector learns"
