@@ -101,7 +101,7 @@ def count_cells(states: Floats, experience: Experience, cells: int, seed: int) -
 
 def kinds_of_fall(landings: Landings, seed: int) -> Rows:
     """Cluster the falls by their velocity, `(E,)`: slow or fast, from the left or from the right."""
-    if len(landings.x) < KINDS:
+    if len(np.unique(landings.velocity, axis=0)) < KINDS:
         return np.zeros(len(landings.x), np.int64)
     means = KMeans(KINDS, n_init=4, random_state=seed).fit(landings.velocity)
     kinds: Rows = means.labels_.astype(np.int64)

@@ -13,9 +13,9 @@ from agents.encoder import Encoder
 from agents.keypoints import KeypointHead
 from agents.planner import AIMS, KINDS, OFFSETS, TIMES, PlannerHead, aim_after
 from envs.breakout import LEARNT_ACTIONS
-from paradigms.unsupervised.count import build, count_cells
+from paradigms.unsupervised.count import build, count_cells, kinds_of_fall
 from paradigms.unsupervised.explore import Experience
-from paradigms.unsupervised.insight import find_landings, find_roles, next_true
+from paradigms.unsupervised.insight import Landings, find_landings, find_roles, next_true
 
 WORLD, SELF, NOISE = 0, 1, 2  # slots of the toy
 REACH = 4.0  # pixels: the toy's paddle catches what lands no further from its middle
@@ -88,6 +88,14 @@ def test_a_landing_within_a_step_finds_self_on_the_way() -> None:
     assert table[1][0].argmax() == 20
     assert table[1.5][0, [20, 25]] == pytest.approx([1, 1]), "there is time to go half of the way later"
     assert table[2][0, [20, 30]] == pytest.approx([1, 1])
+
+
+@pytest.mark.parametrize("falls", [0, 50])
+def test_falls_of_fewer_speeds_than_kinds_are_all_of_one(falls: int) -> None:
+    zero = np.zeros(falls)
+    velocity = np.tile([[1.0, 2.0], [-1.0, 2.0]], (falls // 2, 1))
+    landings = Landings(zero, zero.astype(int), zero, velocity, zero, zero > 0, zero)
+    assert kinds_of_fall(landings, seed=0).tolist() == [0] * falls
 
 
 def test_time_costs_nothing() -> None:
