@@ -215,7 +215,7 @@ class _Plans:
             best: dict[float, Floats] = {}  # by time
             for row, time in enumerate(TIMES.tolist()):
                 if time == 0:
-                    ahead = np.stack([self._on_the_way(sparse.identity(self.count, format="coo"), 0.0) @ at] * 3)
+                    ahead = (self._on_the_way(sparse.identity(self.count, format="coo"), 0.0) @ at)[None]  # no choice
                 elif time <= 1:
                     ahead = np.stack([self._on_the_way(follow.tocoo(), time) @ at for follow in self.follow])
                 else:
