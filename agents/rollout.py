@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.policy import Policy
-from envs.breakout import SIDE, STACK, Actions, BreakoutVecEnv, Bytes, Game, Mask, Protocol
+from envs.breakout import SIDE, STACK, Actions, Bytes, Game, Mask, Protocol
+from envs.vector import BreakoutVecEnv
 
 
 @dataclass(frozen=True)

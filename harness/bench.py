@@ -22,7 +22,8 @@ from stable_baselines3.common.torch_layers import NatureCNN
 
 from agents.encoder import Encoder
 from agents.run import Run, require_positive
-from envs.breakout import ALL_ACTIONS, CLASSIC, OBSERVATION_SHAPE, BreakoutVecEnv, cores
+from envs.breakout import ALL_ACTIONS, CLASSIC, OBSERVATION_SHAPE, cores
+from envs.vector import BreakoutVecEnv
 from harness.bench_reinforcement import learning_like, parts_table, ppo_parts, ppo_speeds
 from harness.speeds import Speed, seconds, table
 from paradigms import supervised

@@ -14,7 +14,8 @@ from agents.encoder import Encoder
 from agents.files import Tree
 from agents.rollout import first_games
 from agents.run import Run
-from envs.breakout import FRAME_SKIP, STICKY, BreakoutVecEnv, cores
+from envs.breakout import FRAME_SKIP, STICKY, cores
+from envs.vector import BreakoutVecEnv
 
 LONGEST = 2_500  # agent steps: a game that is still going is good enough to compare
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from agents.agent import Agent
 from agents.encoder import Encoder, fastest_precision
 from agents.files import Tree
-from envs.breakout import BreakoutVecEnv
+from envs.vector import BreakoutVecEnv
 from paradigms.reinforcement.config import Config
 from paradigms.reinforcement.recorded import RecordedStep
 from paradigms.reinforcement.rollout import Batch, Rollout, half_mirrored

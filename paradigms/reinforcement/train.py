@@ -51,7 +51,8 @@ from agents.agent import Agent
 from agents.encoder import finite
 from agents.files import Tree, UserError
 from agents.run import Run
-from envs.breakout import CLASSIC, FRAME_SKIP, LEARNT_ACTIONS, BreakoutVecEnv, cores
+from envs.breakout import CLASSIC, FRAME_SKIP, LEARNT_ACTIONS, cores
+from envs.vector import BreakoutVecEnv
 from paradigms.reinforcement.config import Algorithm, Config
 from paradigms.reinforcement.learner import Learner
 from paradigms.reinforcement.overlap import overlapped

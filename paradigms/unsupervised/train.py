@@ -36,7 +36,8 @@ from agents.policy import Policy, RandomPolicy
 from agents.rollout import Rollout, Transitions
 from agents.run import Run, require_positive
 from agents.tracker import Floats
-from envs.breakout import CLASSIC, FRAME_SKIP, STACK, STICKY, BreakoutVecEnv
+from envs.breakout import CLASSIC, FRAME_SKIP, STACK, STICKY
+from envs.vector import BreakoutVecEnv
 from paradigms.unsupervised.contrast import Contrast
 from paradigms.unsupervised.count import build
 from paradigms.unsupervised.explore import Experience, Explorer, read_all

@@ -7,7 +7,8 @@ import pytest
 
 from agents.policy import RandomPolicy
 from agents.rollout import Rollout, first_games, play
-from envs.breakout import CLASSIC, LEFT, RIGHT, STICKY, BreakoutVecEnv, Game, game_seeds
+from envs.breakout import CLASSIC, LEFT, RIGHT, STICKY, Game, game_seeds
+from envs.vector import BreakoutVecEnv
 
 
 class Recorder(RandomPolicy):

@@ -15,13 +15,13 @@ from envs.breakout import (
     PROTOCOLS,
     RIGHT,
     STICKY,
-    BreakoutVecEnv,
     Game,
     Protocol,
     ball_must_be_served,
     game_seeds,
     score_changed,
 )
+from envs.vector import BreakoutVecEnv
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS.values(), ids=lambda protocol: protocol.name)

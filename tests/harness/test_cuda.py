@@ -12,7 +12,8 @@ from agents.agent import load_agent
 from agents.policy import RandomPolicy
 from agents.rollout import Rollout
 from agents.run import Interrupted, Run
-from envs.breakout import STICKY, BreakoutVecEnv
+from envs.breakout import STICKY
+from envs.vector import BreakoutVecEnv
 from harness.cli import main
 from harness.profiles import SMOKE
 from paradigms.reinforcement import train
