@@ -27,8 +27,8 @@ class Progress:
 
     def show(self, done: float, total: float, note: str = "") -> None:
         """Say that `done` of `total` is behind us, with a short live note (score, loss)."""
-        if self._first_done is None:
-            self._first_done = done
+        if self._first_done is None:  # what came before, like rebuilding games, says nothing about what is to come
+            self._first_done, self._start = done, time.perf_counter()
         if self._console.is_terminal:
             self._draw(done, total, note)
         elif time.perf_counter() - self._last_line > _PLAIN_SECONDS or done >= total:

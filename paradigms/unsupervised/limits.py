@@ -10,7 +10,7 @@ from envs.breakout import SIDE
 
 SHORTEST = 32  # steps of a game in a round: what moves is told by comparing pictures up to 8 steps before and after
 STEPS_A_CELL = 6  # explored steps for each cluster, of which only a third follows one and the same last action
-COPIES = 5  # of a round's pictures that are in memory at once: two rounds, the two side by side, and their reading
+COPIES = 8  # of a round's pictures that are in memory at once: four rounds, and the four side by side
 
 
 def check_exploration(games: int, round_steps: int, self_cells: int) -> None:

@@ -25,5 +25,5 @@ class Objective(nn.Module, ABC):
         Args:
             now, after: features `(S, M, D)` of a moment and of the next.
             actions: `(S, M, 3)`, one-hot, taken in between.
-            readings: `(S, M, 2, K, 3)`, what the keypoints read of both before: x, y (pixels), confidence.
+            readings: `(S, M, 2, R, 3)`, what the slots of self and world read of both before (pixels, confidence).
         """

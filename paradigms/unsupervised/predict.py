@@ -1,9 +1,9 @@
-"""An objective for the feature vector: tell where the keypoints are now and, knowing the action, next.
+"""An objective for the feature vector: tell where self and world are now and, knowing the action, next.
 
 To predict one's own next observation, given the action, is an old idea of what a state is (Schmidhuber 1990, "Making
 the World Differentiable"); what is predicted here are not pixels but places, as in Minderer et al. (2019),
 "Unsupervised Learning of Object Structure and Dynamics from Videos". The keypoints teach: what they read before is
-the truth here.
+the truth here. The slots that are neither self nor world see nothing that lasts, and only take attention off the two.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ NEAR = 2 / SIDE  # pictures: larger errors count as they are, not squared, or th
 
 
 class Prediction(Objective):
-    """A linear map from features to the keypoints now, and one from features and action to the next ones.
+    """A linear map from features to the places now, and one from features and action to the next ones.
 
     Args:
         features_dim: of the feature vector.
-        thresholds: `(K,)` confidences from which a slot counts as seen.
+        thresholds: `(R,)` confidences from which a slot counts as seen.
     """
 
     thresholds: Tensor
@@ -42,7 +42,7 @@ class Prediction(Objective):
 
 
 def place_loss(told: Tensor, truth: Tensor, thresholds: Tensor) -> Tensor:
-    """Smooth absolute error of x and y (in pictures, where seen) + 0.02 x cross entropy of seen; `(..., K, 3)` both."""
+    """Smooth absolute error of x and y (in pictures, where seen) + 0.02 x cross entropy of seen; `(..., R, 3)` both."""
     seen = (truth[..., 2] > thresholds).float()
     error = nn.functional.smooth_l1_loss(told[..., :2], truth[..., :2] / SIDE, reduction="none", beta=NEAR)
     place = (error.sum(dim=-1) * seen).sum() / seen.sum().clamp(min=1)

@@ -72,7 +72,7 @@ class KeypointTraining:
         batch: observations redrawn in a step.
         objective: None trains the keypoints alone. It gets pairs of its own: they pass the encoder alone, for a tenth
             of what an observation that is redrawn costs.
-        readings: `(T, N, K, 3)`, what the keypoints read of the rollout before; only an objective needs them.
+        readings: `(T, N, R, 3)`, what some of the keypoints read of the rollout before; only an objective needs them.
     """
 
     def __init__(
@@ -151,7 +151,8 @@ class KeypointTraining:
         now, after = features.view(2, -1, each, features.shape[1])  # (S, M, D) each
         taken = torch.from_numpy(CODES[self.rollout.taken[t[:half], game[:half]]]).to(self.device)
         actions = torch.eye(3, device=self.device)[taken].view(-1, each, 3)
-        readings = torch.from_numpy(self.readings[t, game]).to(self.device).view(2, -1, each, self.head.slots, 3)
+        readings = torch.from_numpy(self.readings[t, game]).to(self.device)
+        readings = readings.view(2, -1, each, *readings.shape[1:])
         loss: Tensor = self.objective(now, after, actions, readings.permute(1, 2, 0, 3, 4))
         return loss.clamp(min=_NOTHING).log()
 
