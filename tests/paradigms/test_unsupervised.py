@@ -139,6 +139,17 @@ def test_of_the_last_planners_the_best_in_validation_is_the_agent_even_over_a_re
         torch.testing.assert_close(ours.state_dict(), kept.state_dict())
 
 
+def test_eyes_learn_from_clumsy_play_and_from_the_latest(tmp_path: Path) -> None:
+    lessons = []
+    with Run(tmp_path, "unsupervised", TINY, 0, torch.device("cpu")) as run:
+        learner = Learner(TINY, run)
+        learner.advance()
+        for rounds in (1, 2, 4, 9):
+            learner.experience = learner.experience[:1] * rounds
+            lessons.append(learner.lesson)
+    assert lessons == [[0], [0, 1], [0, 1, 2, 3], [0, 4, 7, 8]]
+
+
 def test_a_checkpoint_of_another_encoder_is_refused(tmp_path: Path) -> None:
     for width in ("small", "nature"):
         with Run(tmp_path, "unsupervised", TINY, 0, torch.device("cpu")) as run:
@@ -195,7 +206,7 @@ def test_pairs_for_an_objective_are_a_moment_and_the_next_of_a_few_stretches() -
     rollout = Transitions(pictures, age, taken, mask.astype(np.float32), mask, mask)
     objective = Contrast(256)
     training = represent.KeypointTraining(
-        Encoder("small"), KeypointHead("small", 2), rollout,
+        Encoder("small"), KeypointHead("small", 3), rollout,
         represent.MovingResidual(pictures, np.random.default_rng(0)), np.random.default_rng(1),
         total_steps=1, batch=16, learning_rate=1e-3, objective=objective,
         readings=np.zeros((steps, games, 2, 3), np.float32),
