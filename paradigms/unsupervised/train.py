@@ -257,7 +257,8 @@ class Learner:
             objective=objective, readings=readings,
         )  # fmt: skip
         if self.training:
-            training.restore(self.training)
+            with run.resuming():
+                training.restore(self.training)
         while training.step < steps:
             loss = training.advance()
             run.ledger.gradient_steps += 1

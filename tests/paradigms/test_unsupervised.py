@@ -161,6 +161,15 @@ def test_a_checkpoint_of_another_encoder_is_refused(tmp_path: Path) -> None:
                     learner.restore()
 
 
+def test_a_training_of_another_version_is_refused(tmp_path: Path) -> None:
+    with Run(tmp_path, "unsupervised", TINY, 0, torch.device("cpu")) as run:
+        learner = Learner(TINY, run)
+        learner.advance()
+        learner.training = {"modules": {"encoder": {}}}
+        with pytest.raises(UserError, match="not of this run"):
+            learner.see()
+
+
 def test_refuses_what_cannot_work() -> None:
     with pytest.raises(UserError, match="--rounds"):
         unsupervised.Config(rounds=0)
