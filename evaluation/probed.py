@@ -33,7 +33,8 @@ class Sight:
         ball_x, ball_y, paddle_x: median absolute errors, pixels; the ball's where it is seen below the bricks.
         found_below, found: share of the steps with a ball below the bricks (and not past the paddle), or anywhere, in
             which it is seen within 8 pixels of where it is.
-        roles_right: of all slots, self's follows the paddle best and world's finds the ball most often.
+        roles_right: self's slot follows the paddle, and world's finds the ball, nine tenths as often as the best slot
+            or more.
     """
 
     ball_x: float

@@ -16,6 +16,7 @@ from evaluation.probed import Sight
 
 BELOW_BRICKS = 96  # px: a ball whose centre is lower is in front of nothing
 NEAR = 8.0  # px in x and in y: what is taken to be further away is something else
+AS_WELL = 0.9  # of the best slot's share: two slots can be on one thing, and then either may stand for it
 
 
 def watch(agent: Agent, film: Film) -> tuple[Floats, Floats]:
@@ -58,7 +59,7 @@ def look(readings: Floats, states: Floats, head: PlannerHead, film: Film) -> Sig
         paddle_x=_median(paddle[film.in_play, 0]),
         found_below=float(found[between].mean()),
         found=float(found[film.in_play].mean()),
-        roles_right=(int(np.argmax(follows)), int(np.argmax(finds))) == (self_slot, world_slot),
+        roles_right=bool(follows[self_slot] > AS_WELL * max(follows) and finds[world_slot] > AS_WELL * max(finds)),
     )
 
 

@@ -88,6 +88,11 @@ def test_a_planner_is_held_to_the_truth_and_may_mark_a_thing_at_its_edge(film: F
     assert (sight.found_below, sight.found, sight.roles_right) == (1, 1, True)
     assert not look(readings, states, planner(0, 2), film).roles_right
     assert not look(readings, states, planner(1, 0), film).roles_right
+    readings[..., 2, :] = readings[..., 0, :]
+    readings[::20, :, 0, :2] = 0  # self's slot is on the paddle, but for a twentieth; another one always
+    assert look(readings, states, planner(0, 1), film).roles_right
+    readings[::4, :, 0, :2] = 0
+    assert not look(readings, states, planner(0, 1), film).roles_right
     states[::2, :, tracker.UNSEEN] = 3
     states[::2, :, tracker.WORLD_X] = 0
     halved = look(readings, states, planner(0, 1), film)
