@@ -74,7 +74,8 @@ class Config:
     refresh_steps: int = 700
     """Gradient steps on the keypoints, each time they are trained again."""
     refresh_after: tuple[int, ...] = (1, 3)
-    """Planned rounds after which they are: on the pictures of `Learner.lesson`. All rounds are then read anew."""
+    """Planned rounds after which they are: on the pictures of the first round, the middle one and the last two. All
+    rounds are then read anew."""
     objective: Literal["predict", "contrast"] = "predict"
     """What the feature vector learns while the keypoints are trained again: to tell where self and world are now and
     next, or which moment of the same two seconds comes next."""
