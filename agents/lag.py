@@ -10,6 +10,7 @@ those a good guess at any shift.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -93,6 +94,8 @@ def _predictability(
         rows.append((sight[steps[seen]], labels[seen], blocks + steps[seen] // _BLOCK))
         blocks += len(episode.actions) // _BLOCK + 1
     x, y, block = (np.concatenate(column) for column in zip(*rows, strict=True))
+    if len(y) < ENOUGH_LABELS // 2:  # the games are so short that this shift leaves next to nothing
+        return -math.inf, 0.0
     likelihood, right = np.zeros(len(y)), np.zeros(len(y), np.bool_)
     fold = np.unique(block, return_inverse=True)[1] % _FOLDS
     for number in np.unique(fold):

@@ -10,11 +10,12 @@ import csv
 import json
 import math
 import os
+import shutil
 import signal
 import time
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -113,6 +114,10 @@ class Run:
         if error is not None and self._new and not self._rows and not (self.folder / "checkpoints").exists():
             for name in ("config.json", "provenance.json"):  # nothing was learnt: other numbers may be tried here
                 (self.folder / name).unlink(missing_ok=True)
+            shutil.rmtree(self.folder / "tensorboard", ignore_errors=True)
+            (self.folder / ".lock").unlink(missing_ok=True)
+            with suppress(OSError):  # something else is there
+                self.folder.rmdir()
         self._lock.close()
         if error is None and self._interrupted:  # it came after the last tick
             raise Interrupted

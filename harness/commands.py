@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -42,15 +43,19 @@ from harness.flags import (
     parse_stage,
     valid_seed,
 )
-from harness.profiles import PARADIGMS, Arm, profile_named
+from harness.profiles import PARADIGMS, Arm, Config, profile_named
 from harness.race import race
 from harness.shallow import study_table, train_shallow
+from paradigms import supervised
+from paradigms.supervised.cloned import require_same
 
 # Flags that make a variant of an arm, which has a run folder of its own.
 VARIANTS = (
     ("--learner", "regressor", "supervised_regressor"),
     ("--algorithm", "ppo", "reinforcement_ppo"),
 )
+# What a data set leaves nothing to decide about.
+WITHOUT_DEMONSTRATOR = ("demonstrated_rounds", "round_labels", "label_share", "games", "near_share", "reading_weight")
 
 
 def train_command(words: Sequence[str]) -> None:
@@ -64,17 +69,33 @@ def train_command(words: Sequence[str]) -> None:
     if name not in arms:
         raise UserError(f"train {name or '(nothing)'}: choose one of {', '.join(arms)}")
     for flag, word, variant in VARIANTS:
-        if early_flag(flags, flag, "") == word and arms[variant].paradigm == arms[name].paradigm:
+        if early_flag(flags, flag, "") == word and arms[variant].paradigm == name:
             name = variant
     arm = arms[name]
     a = parse(TRAINING[arm.paradigm], f"train {name}", flags, default=Training(config=arm.config))
-    recorded = arm.paradigm == "supervised" and a.config.labels != "demonstrator"
-    if recorded:
-        name = LABELLED + Path(a.config.labels).resolve().name
-    folder = a.runs / a.profile / name / f"seed_{a.seed}"
-    if recorded and not (folder / "agent.safetensors").exists():
-        read_demonstrations(Path(a.config.labels))  # what is wrong with them is said before there is a run folder
-    print(train(Arm(arm.paradigm, a.config), folder, valid_seed(a.seed), device_named(a.device)))
+    for flag, word, variant in VARIANTS:
+        if arms[variant].paradigm == arm.paradigm and (name == variant) != (getattr(a.config, flag[2:]) == word):
+            raise UserError(
+                f"train {name} {flag} {getattr(a.config, flag[2:])}: these contradict each other; leave one out"
+            )
+    config, folder = a.config, a.runs / a.profile / name / f"seed_{a.seed}"
+    if isinstance(config, supervised.Config) and config.labels != "demonstrator":
+        config = replace(config, labels=os.path.normpath(config.labels))  # as tab completion leaves it, or not
+        folder = a.runs / a.profile / (LABELLED + Path(config.labels).resolve().name) / f"seed_{a.seed}"
+        check_labels(config, arm.config, folder)
+    print(train(Arm(arm.paradigm, config), folder, valid_seed(a.seed), device_named(a.device)))
+
+
+def check_labels(config: supervised.Config, default: Config, folder: Path) -> None:
+    """Say what is wrong with a data set, or with flags beside it, before there is a run folder."""
+    for unused in WITHOUT_DEMONSTRATOR:
+        if getattr(config, unused) != getattr(default, unused):
+            raise UserError(f"--{unused.replace('_', '-')} has no meaning with --labels FOLDER; leave it out")
+    done = (folder / "agent.safetensors").exists()
+    if not done or Path(config.labels).exists():
+        data = read_demonstrations(Path(config.labels))
+        if done:
+            require_same(data, folder)
 
 
 def evaluate_command(words: Sequence[str]) -> None:

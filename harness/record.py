@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +87,13 @@ def record(config: Config) -> None:
     if not any(config.folder.glob("episode_*.npz")):
         raise UserError(f"{config.folder}: nothing was played, so nothing is recorded")
     data = read_demonstrations(config.folder)
-    report = config.runs / config.profile / f"{PERSON}{config.file_name}" / f"seed_{config.seed}" / "evaluation.json"
+    report = (
+        config.runs
+        / config.profile
+        / f"{PERSON}{config.folder.resolve().name}"
+        / f"seed_{config.seed}"
+        / "evaluation.json"
+    )
     write_games(data, report)
     print(summary(data, session.scores, report))
     if interrupted:
@@ -113,7 +120,7 @@ def summary(data: Demonstrations, scores: Sequence[int], report: Path) -> str:
     ]
     if report.exists():
         lines.append(f"for the report: {report}")
-    return "\n".join([*lines, f"train on it: breakout train supervised --labels {data.folder}"])
+    return "\n".join([*lines, f"train on it: breakout train supervised --labels {shlex.quote(str(data.folder))}"])
 
 
 def whole(episode: Episode) -> bool:

@@ -4,7 +4,8 @@ No demonstrator stands by: all there is are the labels of a data set, on the sta
 
 1. *Shift*: the lag between picture and key is measured and taken out of the labels (`agents.lag`).
 2. *Fit*: the encoder and an action head learn the labels by cross-entropy; every second batch is seen in a mirror,
-   with RIGHT and LEFT exchanged. Whole games are held out, or the last fifth of an only one.
+   with RIGHT and LEFT exchanged. Every fifth game is held out; where games are too few or too unlike in length for
+   that, the last fifth of each.
 3. *Choose*: as where a demonstrator labels, the moving averages of the weights after the last few rounds play
    validation games, and the one that played best is the agent.
 """
@@ -24,7 +25,7 @@ from torch.nn import functional
 from agents.agent import Agent
 from agents.demonstrations import Demonstrations, Episode, read_demonstrations
 from agents.encoder import Encoder, mirror
-from agents.files import Tree, UserError, read_json
+from agents.files import Tree, UserError, read_json, read_object
 from agents.heads import MIRRORED_ORDER, ActionHead
 from agents.lag import Lag, measure_lag, shifted
 from agents.rollout import play
@@ -34,6 +35,7 @@ from paradigms.supervised.averaged import AveragedLearner
 from paradigms.supervised.config import Config
 
 HELD_OUT_SHARE = 5  # of so many steps or games one is held out
+LEAST_OUT, MOST_OUT = 0.1, 0.4  # of all labels, where whole games are
 HELD_OUT_SAMPLE = 2_048  # states that the held-out figures are taken on
 LONGEST_VALIDATION = 2_500  # agent steps
 TICK = 25  # gradient steps between two looks at the clock
@@ -56,11 +58,13 @@ class Lessons:
         self._device = device
         self._pictures = torch.from_numpy(np.concatenate([episode.pictures for episode in episodes])).flatten(1)
         place, first, labels, held = 0, list[Indices](), list[Actions](), list[npt.NDArray[np.bool_]]()
+        counts = [len(shifted(episode, lag)[0]) for episode in episodes]
+        whole_games = LEAST_OUT * sum(counts) <= sum(counts[1::HELD_OUT_SHARE]) <= MOST_OUT * sum(counts)
         for number, episode in enumerate(episodes):
             steps, actions = shifted(episode, lag)
             first.append(steps + place)
             labels.append(actions)
-            if len(episodes) > 1:
+            if whole_games:
                 held.append(np.full(len(steps), number % HELD_OUT_SHARE == 1))
             else:
                 held.append(steps >= len(episode.actions) * (HELD_OUT_SHARE - 1) // HELD_OUT_SHARE)
@@ -150,10 +154,20 @@ def _measured_once(data: Demonstrations, run: Run) -> Lag:
         return {"name": data.facts.name, "sha256": data.fingerprint, "lag": vars(measured[0])}
 
     run.note("demonstrations", describe)
+    require_same(data, run.folder)
     noted = read_json(run.folder / "provenance.json")["demonstrations"]
-    if noted["sha256"] != data.fingerprint:
-        raise UserError(f"{data.folder}: has changed since the run in {run.folder} began; delete that folder")
     return Lag(noted["lag"]["steps"], noted["lag"]["measured"], tuple(noted["lag"]["accuracy"]))
+
+
+def require_same(data: Demonstrations, run_folder: Path) -> None:
+    """Refuse a data set that is not, or no longer, what the run in `run_folder` learns from.
+
+    Raises:
+        UserError: it has changed.
+    """
+    noted = read_object(run_folder / "provenance.json").get("demonstrations", {})
+    if noted.get("sha256") != data.fingerprint:
+        raise UserError(f"{data.folder}: has changed since the run in {run_folder} began; delete that folder")
 
 
 class _Cloning:

@@ -10,6 +10,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -236,7 +237,8 @@ class Gatherer:
 
     def send(self, order: Order) -> None:
         """Start on an order."""
-        self._pipe.send(order)
+        with suppress(BrokenPipeError, ConnectionResetError):  # it died: `receive` says so
+            self._pipe.send(order)
 
     def ready(self, seconds: float) -> bool:
         """Wait so long for the harvest; tell whether it is there."""
@@ -250,7 +252,7 @@ class Gatherer:
         """
         try:
             harvest: Harvest = self._pipe.recv()
-        except (EOFError, ConnectionResetError) as error:
+        except (EOFError, OSError) as error:  # OSError: in the middle of a harvest
             raise UserError(
                 "the process that gathers labels died (its error, if it left one, stands above; a full memory leaves "
                 "none); run the same command again to go on"

@@ -15,6 +15,7 @@ from agents.encoder import mirror
 from agents.imitator import ACROSS, FAR, MIDDLE, MIDDLE_Y, REACH, READING, mirrored_logits, mirrored_reading
 from envs.breakout import LEARNT_ACTIONS, SIDE, STACK
 
+MOST_PICTURES = 2**40  # more than any memory holds; torch has no sentence for much larger sizes
 NEAR = 28  # frames: a ball that lands within these mostly falls freely, so the picture shows where
 
 
@@ -86,6 +87,8 @@ class Pool:
 
     def __init__(self, pictures: int, near_share: float, device: torch.device) -> None:
         self._near_share, self._device = near_share, device
+        if pictures > MOST_PICTURES:
+            raise MemoryError
         self._pictures = torch.empty((pictures, SIDE * SIDE), dtype=torch.uint8)
         self._used = 0
         self._stack = torch.empty((0, STACK), dtype=torch.int64)

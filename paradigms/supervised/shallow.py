@@ -92,6 +92,8 @@ def train(config: ShallowConfig, run: Run) -> Agent:
         run.tick(1 + number, 2 + len(budgets), f"{budget} labels", dict)
         start = time.process_time()
         rows = known[np.linspace(0, len(known) - 1, budget).astype(int)]
+        if budget < count and len(np.unique(states.best[rows])) < len(LEARNT_ACTIONS):
+            continue  # so few may lack an action
         head, settings = fit(config, states, rows, np.random.default_rng(run.stream("states")))
         seconds = time.process_time() - start
         ledger = run.ledger
@@ -120,7 +122,8 @@ def fit(
         UserError: some action is never the best one.
     """
     if len(np.unique(states.best[rows])) < len(LEARNT_ACTIONS):
-        raise UserError(f"--labels {len(rows)} of {config.source} never ask for some action; use more labels")
+        raise UserError(f"{config.source}: its {len(rows)} labels never ask for some action; delete it and train that "
+                        "arm with more --round-labels")  # fmt: skip
     first = len(rows) * 4 // 5
     fitted, compared = _sample(rows[:first], MOST_FITTED, generator), _sample(rows[first:], MOST_COMPARED, generator)
     tried = [

@@ -80,19 +80,22 @@ def read_states(run_folder: Path, sight: Sight, encoder: Encoder) -> States:
         rounds.append((pieces, parts + first, regrets, states.frames.astype(np.float32), states.held_out))
         first += len(pieces)
     if not rounds:
-        raise UserError(f"{run_folder}: holds no labelled states; train that arm first: `breakout train supervised`")
+        raise UserError(
+            f"{run_folder}: holds no labelled states; delete it and train that arm: `breakout train supervised`"
+        )
     return States(*(np.concatenate(column) for column in zip(*rounds, strict=True)))
 
 
 def _rounds(checkpoints: Path) -> Iterator[Labelled]:
-    number = 0
-    while (path := checkpoints / f"round_{number}.npz").exists():
+    for number in range(len(list(checkpoints.glob("round_*.npz")))):
+        path = checkpoints / f"round_{number}.npz"
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 yield Labelled(**{name: arrays[name] for name in arrays.files})
         except Exception as error:  # zipfile, zlib and numpy each raise their own
-            raise UserError(f"{path}: not a round of labelled states ({error}); train that arm again") from error
-        number += 1
+            raise UserError(
+                f"{path}: not a round of labelled states ({error}); delete that run folder and train that arm again"
+            ) from error
 
 
 def _pictures(states: Labelled) -> tuple[Floats, Rows]:

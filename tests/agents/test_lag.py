@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from agents.demonstrations import Episode
 from agents.lag import TYPICAL_STEPS, measure_lag, shifted
@@ -57,17 +58,29 @@ def test_slow_play_lags_by_fewer_steps(people: People) -> None:
         np.testing.assert_array_equal(one, other)
 
 
-def test_too_few_labels_say_so(people: People) -> None:
-    episode = people()[0]
-    short = replace(
+def part(episode: Episode, first: int, steps: int) -> Episode:
+    cut = slice(first, first + steps)
+    return replace(
         episode,
-        pictures=episode.pictures[:54], actions=episode.actions[:50], points=episode.points[:50],
-        life_lost=episode.life_lost[:50], speed=episode.speed[:50],
+        pictures=episode.pictures[first : first + steps + 4], actions=episode.actions[cut], points=episode.points[cut],
+        life_lost=episode.life_lost[cut], speed=episode.speed[cut],
     )  # fmt: skip
-    found = measure_lag([short])
+
+
+def test_too_few_labels_say_so(people: People) -> None:
+    found = measure_lag([part(people()[0], 0, 50)])
     assert not found.measured
     assert found.steps == TYPICAL_STEPS
     assert "too few labels" in str(found)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_shift_that_leaves_no_labels_is_not_the_lag(people: People) -> None:
+    pieces = [part(episode, first, 7) for episode in people() for first in range(0, len(episode.actions) - 7, 7)]
+    found = measure_lag(pieces)
+    assert found.measured
+    assert found.steps < 7
+    assert np.isfinite(found.accuracy).all()
 
 
 def test_steps_without_a_ball_or_with_fire_alone_tell_nothing(people: People) -> None:

@@ -13,12 +13,13 @@ import pytest
 import torch
 
 from agents.agent import Agent
-from agents.demonstrations import Episode, Facts, open_dataset, write_episode
+from agents.demonstrations import Episode, Facts, open_dataset, read_demonstrations, write_episode
 from agents.encoder import mirror
-from agents.files import UserError, read_json
+from agents.files import UserError, read_json, write_json
 from agents.lag import shifted
 from agents.run import Interrupted, Run
 from envs.breakout import LEARNT_ACTIONS
+from harness.cli import main
 from paradigms.supervised import Config, train
 from paradigms.supervised.cloned import Cloner, Lessons
 
@@ -106,12 +107,31 @@ def test_another_data_set_under_a_run_is_refused(tmp_path: Path, few: Path, epis
         clone(tmp_path / "run", config)
 
 
+def test_games_recorded_after_the_end_are_not_passed_over(
+    tmp_path: Path, few: Path, episodes: list[Episode], monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    asked = []
+    monkeypatch.setattr("harness.commands.train", lambda arm, folder, seed, device: asked.append(arm.config.labels))
+    folder = tmp_path / "smoke" / "supervised_labels_ada" / "seed_0"
+    write_json(folder / "provenance.json", {"demonstrations": {"sha256": read_demonstrations(few).fingerprint}})
+    (folder / "agent.safetensors").touch()
+    words = ["train", "supervised", "--profile", "smoke", "--runs", str(tmp_path), "--labels", f"{few}/"]
+    main(words)
+    assert asked == [str(few)], "a slash makes no other data set"
+    write_episode(few, 2, episodes[0])
+    with pytest.raises(SystemExit):
+        main(words)
+    assert "has changed since the run" in capsys.readouterr().err
+
+
 def test_no_data_set_and_too_few_labels(tmp_path: Path, few: Path) -> None:
     with pytest.raises(UserError, match="nowhere: no data set"):
         clone(tmp_path / "run", replace(TINY, labels=str(tmp_path / "nowhere")))
     (few / "episode_0001.npz").write_bytes(b"PK")
     with pytest.raises(UserError, match=r"episode_0001\.npz: not a whole episode"):
         clone(tmp_path / "other", replace(TINY, labels=str(few)))
+    assert sorted(tmp_path.iterdir()) == [few], "what could not begin leaves nothing behind"
 
 
 def test_whole_games_are_held_out_or_the_last_fifth_of_one(episodes: list[Episode]) -> None:
@@ -124,6 +144,17 @@ def test_whole_games_are_held_out_or_the_last_fifth_of_one(episodes: list[Episod
     alone = Lessons(episodes[:1], LAG, CPU)
     assert alone.trained.max() < alone.held_out.min()
     assert len(alone.held_out) == pytest.approx(len(alone) / 5, abs=0.1 * len(alone))
+
+
+def test_a_game_that_is_nearly_all_is_not_held_out(episodes: list[Episode]) -> None:
+    aborted = replace(
+        episodes[1],
+        **{name: getattr(episodes[1], name)[:20] for name in ("actions", "points", "life_lost", "speed")},
+        pictures=episodes[1].pictures[:24],
+    )
+    for two in ([aborted, episodes[0]], [episodes[0], aborted]):
+        lessons = Lessons(two, LAG, CPU)
+        assert len(lessons.held_out) == pytest.approx(len(lessons) / 5, abs=0.1 * len(lessons))
 
 
 def test_lessons_are_the_pictures_and_the_later_keys(episodes: list[Episode]) -> None:

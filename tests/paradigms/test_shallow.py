@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -207,4 +208,12 @@ def test_damaged_labels_are_named(source: Path, encoder: Encoder, tmp_path: Path
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "round_0.npz").write_bytes(b"PK nothing")
     with pytest.raises(UserError, match=r"round_0.npz: not a round of labelled states"):
+        read_states(tmp_path, "pixels", encoder)
+
+
+def test_a_missing_round_is_named(source: Path, encoder: Encoder, tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    for number in (0, 2):
+        shutil.copy(source / "checkpoints" / "round_0.npz", tmp_path / "checkpoints" / f"round_{number}.npz")
+    with pytest.raises(UserError, match=r"round_1.npz"):
         read_states(tmp_path, "pixels", encoder)

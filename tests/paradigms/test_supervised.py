@@ -164,6 +164,18 @@ def test_ctrl_c_never_reaches_who_gathers() -> None:
         os.kill(gatherer._process.pid or 0, signal.SIGKILL)
         with pytest.raises(UserError, match="died"):
             gatherer.receive()
+        gatherer.send(Order(None, True, 5, np.random.SeedSequence(0), []))
+        with pytest.raises(UserError, match="died"):
+            gatherer.receive()
+
+
+def test_who_gathers_may_die_in_the_middle_of_a_harvest() -> None:
+    with Gatherer(TINY) as gatherer:
+        gatherer.send(Order(None, True, 150, np.random.SeedSequence(0), []))  # more than a pipe holds
+        assert gatherer.ready(60)
+        os.kill(gatherer._process.pid or 0, signal.SIGKILL)
+        with pytest.raises(UserError, match="died"):
+            gatherer.receive()
 
 
 def test_the_ball_in_the_picture_is_where_the_label_says(states: Labelled) -> None:
@@ -177,6 +189,12 @@ def test_the_ball_in_the_picture_is_where_the_label_says(states: Labelled) -> No
             assert abs((column + 5.5) * 160 / 84 - across) < 6
             checked += 1
     assert checked >= 10
+
+
+@pytest.mark.parametrize("pictures", [10**17, 10**22])
+def test_more_pictures_than_torch_can_count_are_too_many(pictures: int) -> None:
+    with pytest.raises(MemoryError):
+        Pool(pictures, 0.7, CPU)
 
 
 def test_what_is_held_out_is_never_drawn(states: Labelled) -> None:
