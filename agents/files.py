@@ -30,7 +30,14 @@ class UserError(Exception):
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: readers and crashes never see half of it."""
+    """Write a file whole or not at all: readers and crashes never see half of it. A link is followed.
+
+    Raises:
+        UserError: there is a device or a pipe, which would be replaced.
+    """
+    path = path.resolve()
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(f"{path}: is no ordinary file; pass another path")
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -41,6 +48,24 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what `write_atomically` left in `folder` where it was killed. Nobody else may be writing there."""
+    for left in folder.glob(".*.*.[0-9]*"):
+        left.unlink()
+
+
+def check_writable(path: Path) -> None:
+    """Make the folder of a file that is to be written after long work.
+
+    Raises:
+        OSError: it cannot be made.
+        UserError: nothing can be written there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise UserError(f"{path}: cannot write there; pass another path")
 
 
 def locked(folder: Path, what: str) -> IO[str]:

@@ -28,7 +28,18 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 
 from agents.agent import Agent
-from agents.files import Tree, UserError, locked, pack, read_json, read_object, unpack, write_atomically, write_json
+from agents.files import (
+    Tree,
+    UserError,
+    locked,
+    pack,
+    read_json,
+    read_object,
+    sweep,
+    unpack,
+    write_atomically,
+    write_json,
+)
 from agents.progress import Progress
 from agents.provenance import provenance
 
@@ -92,6 +103,8 @@ class Run:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._lock = locked(self.folder, "another run")
+            sweep(self.folder)
+            sweep(self.folder / "checkpoints")
         except OSError as error:
             raise UserError(
                 f"{self.folder}: cannot write there ({error.strerror}); choose another --runs folder"
@@ -147,8 +160,10 @@ class Run:
     def note(self, name: str, measure: Callable[[], Any]) -> None:
         """Add a measurement to `provenance.json`, unless it is there from before an interruption."""
         if name not in self._provenance:
+            self._tell_time()
             self._provenance[name] = measure()
             write_json(self.folder / "provenance.json", self._provenance)
+            self._clock, self._cpu_clock = time.perf_counter(), _cpu_seconds()  # measuring is not learning
 
     def _on_interrupt(self, number: int, frame: FrameType | None) -> None:
         if self._interrupted:  # a second one does not wait for the checkpoint
@@ -236,7 +251,7 @@ class Run:
                 kept = unpack(path)
                 self.ledger = Ledger(**kept["ledger"])
                 self._rows = list(kept["rows"])
-            except (UserError, KeyError, TypeError) as error:
+            except (UserError, KeyError, TypeError, ValueError) as error:
                 if isinstance(error.__cause__, OSError):
                     raise  # the disk's fault: the checkpoint may be whole
                 self.progress.say(f"{path} cannot be read ({error}); falling back to the checkpoint before it")

@@ -27,7 +27,7 @@ import torch
 
 from agents.agent import load_agent
 from agents.demonstrator import Demonstrator
-from agents.files import UserError
+from agents.files import UserError, check_writable
 from agents.policy import Policy, RandomPolicy
 from agents.progress import Progress
 from agents.rollout import GameRecord, play
@@ -91,7 +91,7 @@ def evaluate(
             if found == asked and records is not None:
                 return _summed_up_again(json_path, known, records)
     if json_path is not None:
-        json_path.parent.mkdir(parents=True, exist_ok=True)  # where that fails, nobody has waited for the games yet
+        check_writable(json_path)
     evaluation, records = judge(agent, protocol, games, seed, deterministic, workers, device, fingerprint)
     if json_path is not None:
         write_evaluation(json_path, evaluation, records)

@@ -21,6 +21,7 @@ from rich.console import Console
 from stable_baselines3.common.torch_layers import NatureCNN
 
 from agents.encoder import Encoder
+from agents.files import UserError
 from agents.run import Run, require_positive
 from envs.breakout import ALL_ACTIONS, CLASSIC, OBSERVATION_SHAPE, cores
 from envs.vector import BreakoutVecEnv
@@ -55,6 +56,8 @@ class Config:
     def __post_init__(self) -> None:
         require_positive(self, "games", "environment_steps", "gradient_steps")
         require_positive(self, "rollout_steps", "rollouts", "stock_rollouts")
+        if self.games * self.rollout_steps < 2:
+            raise UserError("--rollout-steps 1 needs at least 2 --games to learn from")
 
 
 def bench(config: Config | None = None) -> None:

@@ -6,6 +6,7 @@ Mistakes of the user end with exit code 2 and one line; Ctrl-C and SIGTERM with 
 from __future__ import annotations
 
 import errno
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -50,8 +51,12 @@ def main(words: Sequence[str] | None = None) -> None:
             raise UserError(f"{command}: no such command; choose one of {', '.join(COMMANDS)}")
         else:
             COMMANDS[command](rest)
+        sys.stdout.flush()
     except UserError as error:
         _leave(2, f"breakout: {error}")
+    except BrokenPipeError:  # whoever read the output has had enough of it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)  # as of other programs
     except OSError as error:
         if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from agents.demonstrations import open_dataset, read_demonstrations, write_episode
-from agents.files import UserError, new_folder, write_json
+from agents.files import UserError, check_writable, new_folder, write_json
 from agents.minari_io import read_minari, write_minari
 from agents.run import require_positive
 from evaluation import clusters
@@ -111,6 +111,8 @@ def probe_command(words: Sequence[str]) -> None:
     a = parse(Probing, "probe", words)
     if not a.agents:
         raise UserError("probe needs at least one agent file")
+    if a.json is not None:
+        check_writable(a.json)
     found = probe(a.agents, valid_seed(a.seed), a.games, a.steps, device_named(a.device).type)
     for agent, one in zip(a.agents, found, strict=True):
         if a.json is None:
@@ -126,6 +128,8 @@ def clusters_command(words: Sequence[str]) -> None:
     a = parse(Clustering, "clusters", words)
     if not a.agents:
         raise UserError("clusters needs at least one agent file")
+    if a.json is not None:
+        check_writable(a.json)
     found = clusters.cluster(a.agents, valid_seed(a.seed), a.games, a.steps, device_named(a.device).type)
     if a.json is not None:
         clusters.write_clusters(a.json, found)
@@ -146,6 +150,7 @@ def replay_command(words: Sequence[str]) -> None:
     if a.out.suffix != ".mp4":
         raise UserError(f"--out {a.out}: the film is H.264 in an .mp4; give a name that ends in .mp4")
     require_positive(a, "seconds")
+    check_writable(a.out)
     takes = []
     for number, agent in enumerate(a.agents):
         judged = a.out.with_suffix(f".{number}.evaluation.json")

@@ -6,7 +6,6 @@ disk and through nothing else.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -19,7 +18,7 @@ from rich.table import Table
 from agents.agent import Agent, load_agent
 from agents.files import UserError
 from agents.run import Run
-from envs.breakout import PROTOCOLS
+from envs.breakout import PROTOCOLS, cores
 from evaluation.atlas import write_atlas
 from evaluation.clusters import COLUMNS, Clusters, rows
 from evaluation.evaluate import evaluate, fingerprint_of
@@ -111,7 +110,7 @@ def judge_all(profile: Profile, root: Path, seeds: Sequence[int], device: torch.
 
     def judge(folder: Path, agent: str, protocol: str) -> Evaluation:
         games = profile.demonstrator_games if agent == "demonstrator" else profile.games
-        path, workers = folder / "evaluation.json", os.cpu_count() or 1
+        path, workers = folder / "evaluation.json", cores()
         return evaluate(agent, protocol, games, JUDGE_SEED, workers=workers, device=device.type, json_path=path)
 
     derive_controls(root, seeds)

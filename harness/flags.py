@@ -205,13 +205,14 @@ def parse_stage(kind: type[Staged], command: str, words: Sequence[str]) -> Stage
 
 
 def early_flag(words: Sequence[str], name: str, default: str) -> str:
-    """Read one flag before the others: the profile decides their defaults."""
+    """Read one flag before the others: the profile decides their defaults. The last one counts, as everywhere."""
+    found = default
     for word, following in pairwise([*words, ""]):
         if word == name:
-            return following
-        if word.startswith(f"{name}="):
-            return word.split("=", 1)[1]
-    return default
+            found = following
+        elif word.startswith(f"{name}="):
+            found = word.split("=", 1)[1]
+    return found
 
 
 def valid_seed(seed: int) -> int:

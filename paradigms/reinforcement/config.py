@@ -62,14 +62,11 @@ class Config:
         require_positive(self, "gradient_norm", "gamma", "gae_lambda", "validations", "validation_games")
         require_positive(self, "exploration")
         for name in ("entropy_weight", "value_weight", "epsilon"):
-            if not math.isfinite(getattr(self, name)):
-                raise UserError(f"--{name.replace('_', '-')} must be a number, got {getattr(self, name)}")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UserError(f"--{name.replace('_', '-')} must be a number, 0 or more; got {getattr(self, name)}")
         for name in ("gamma", "gae_lambda", "epsilon", "exploration"):
             if getattr(self, name) > 1:
                 raise UserError(f"--{name.replace('_', '-')} must not exceed 1, got {getattr(self, name)}")
-        for name in ("entropy_weight", "value_weight", "epsilon"):
-            if getattr(self, name) < 0:
-                raise UserError(f"--{name.replace('_', '-')} must not be negative, got {getattr(self, name)}")
         if not 2 <= self.minibatch <= self.rollout:
             raise UserError(f"--minibatch must lie between 2 and games x rollout steps = {self.rollout}")
 

@@ -3,6 +3,7 @@
 import csv
 import os
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -249,6 +250,37 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
         write_atomically(path, b"new")
     assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_is_followed_and_a_pipe_is_left_alone(tmp_path: Path) -> None:
+    real, link, pipe = tmp_path / "real.json", tmp_path / "link.json", tmp_path / "pipe"
+    real.write_text("old")
+    link.symlink_to(real)
+    os.mkfifo(pipe)
+    write_atomically(link, b"new")
+    assert link.is_symlink()
+    assert real.read_text() == "new"
+    with pytest.raises(UserError, match="no ordinary file"):
+        write_atomically(pipe, b"new")
+    assert pipe.is_fifo()
+
+
+def test_what_a_killed_write_left_is_swept_away(tmp_path: Path) -> None:
+    left = [tmp_path / ".metrics.csv.815", tmp_path / "checkpoints" / ".000001.safetensors.815"]
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("half")
+    with open_run(tmp_path) as run:
+        run.checkpoint({})
+    assert not any(path.exists() for path in left)
+    assert (tmp_path / ".lock").exists()
+
+
+def test_what_is_measured_on_the_side_is_no_training_time(tmp_path: Path) -> None:
+    with open_run(tmp_path) as run:
+        run.note("yardstick", lambda: time.sleep(0.5))
+        run.log(score=1.0)
+        assert run.ledger.wall_seconds < 0.4
 
 
 def test_numbers_that_must_be_positive() -> None:

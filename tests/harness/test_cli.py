@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -74,6 +76,9 @@ def refuse(capsys: pytest.CaptureFixture[str]) -> Refuse:
         (["train", "supervised_cloning", "--learner", "regressor"], "train supervised_cloning --learner regressor"),
         (["train", "supervised_regressor", "--learner", "classifier"], "contradict each other"),
         (["train", "reinforcement_ppo", "--algorithm", "pqn"], "contradict each other"),
+        (["bench", "--games", "1", "--rollout-steps", "1"], "--rollout-steps"),
+        (["clusters", "random", "--json", "/"], "cannot write there"),
+        (["probe", "random", "--json", "/"], "cannot write there"),
         (["curve", "--seeds"], "--seeds"),
         (["curve", "--counts"], "--counts"),
         (["record", "--name", "ada", "--profile", "huge"], "huge"),
@@ -146,6 +151,22 @@ def test_a_full_gpu(refuse: Refuse, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("harness.commands.train", full)
     assert "lower --minibatch" in refuse("train", "reinforcement", "--profile", "smoke")
+
+
+def test_of_two_profiles_the_last_one_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr("harness.commands.train", lambda arm, folder, seed, device: asked.append((arm, folder)))
+    main(["train", "supervised", "--profile", "smoke", "--profile", "quick", "--runs", str(tmp_path)])
+    assert asked == [(PROFILES["quick"].arms()["supervised"], tmp_path / "quick" / "supervised" / "seed_0")]
+
+
+def test_a_reader_that_has_had_enough_is_no_mistake() -> None:
+    program = [sys.executable, "-c", "from harness.cli import main; main(['--help'])"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
 
 
 def test_a_file_where_a_folder_should_be(refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
