@@ -162,7 +162,7 @@ class PlannerHead(Head):
         after = tracker.track(state, readings[:, roles[0]], world, thresholds, start)
         after[:, tracker.DRY] = np.where(score_changed(pictures) | start, 0, after[:, tracker.DRY] + 1)
         rises = after[:, tracker.WORLD_Y] < state[:, tracker.WORLD_Y]  # after a turn out of sight it has no speed yet
-        after[:, tracker.TURNS] += (state[:, tracker.WORLD_DY] > 0) & rises
+        after[:, tracker.TURNS] += (state[:, tracker.WORLD_DY] > 0) & rises & ~start
         return after
 
     @property

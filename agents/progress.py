@@ -35,14 +35,15 @@ class Progress:
             self._last_line = time.perf_counter()
             left = self._seconds_left(done, total)
             self._console.print(
-                f"{self.title}: {done / total:4.0%}, {left} left, {note}", highlight=False, soft_wrap=True
+                f"{self.title}: {done / total:4.0%}, {left} left, {note}", highlight=False, markup=False, soft_wrap=True
             )
 
     def _draw(self, done: float, total: float, note: str) -> None:
         if self._bar is None:
             columns = (
-                SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"),
-                TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+                SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn(),
+                TextColumn("{task.percentage:>3.0f}%"), TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(),
+                TextColumn("{task.fields[note]}", markup=False),
             )  # fmt: skip
             self._bar = RichProgress(*columns, console=self._console)
             self._task = self._bar.add_task(self.title, total=total, note=note)

@@ -9,6 +9,7 @@ apart, in pixels of the 210 x 160 screen, the balls and paddles of two states of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
@@ -126,14 +127,13 @@ def cluster(agents: Sequence[str | Path], seed: int, games: int, steps: int, dev
         UserError: an agent's file cannot be read, or there are too few games.
     """
     loaded = [load_agent(agent, device) for agent in agents]
-    progress = Progress("clustering")
-    frames, _ = gather(seed, games, steps, progress)
     found = []
-    for number, (path, agent) in enumerate(zip(agents, loaded, strict=True)):
-        progress.show(number, len(agents), str(path))
-        features = encode(agent.encoder, frames.observations[frames.in_play])
-        found.append((str(path), *_try_all(features, frames, seed)))
-    progress.close()
+    with closing(Progress("clustering")) as progress:
+        frames, _ = gather(seed, games, steps, progress)
+        for number, (path, agent) in enumerate(zip(agents, loaded, strict=True)):
+            progress.show(number, len(agents), str(path))
+            features = encode(agent.encoder, frames.observations[frames.in_play])
+            found.append((str(path), *_try_all(features, frames, seed)))
     truth = frames.truth[frames.in_play]
     one, other = np.random.default_rng(seed).integers(0, len(truth), (2, PAIRS))
     apart = [_apart(truth[one], truth[other], what) for what in (BALL, PADDLE)]

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from contextlib import closing
 from dataclasses import dataclass, replace
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -112,11 +113,8 @@ def judge(
     start = time.perf_counter()
     paradigm, training_seed = _origin(agent, device)
     tasks = split(str(agent), protocol, games, seed, deterministic, device)
-    progress = Progress(f"judging {agent}, {protocol}")
-    try:
+    with closing(Progress(f"judging {agent}, {protocol}")) as progress:
         records = [record for chunk in _play_all(tasks, workers, games, progress) for record in chunk]
-    finally:
-        progress.close()
     evaluation = Evaluation(
         agent=str(agent),
         paradigm=paradigm,
@@ -238,8 +236,10 @@ def _play_all(tasks: Sequence[Task], workers: int, games: int, progress: Progres
     messages: SimpleQueue[Message] = context.SimpleQueue()
     heard: dict[int, tuple[int, int]] = {}
     with ProcessPoolExecutor(min(workers, len(tasks)), context, _start_worker, (messages,)) as pool:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # for the workers, until they can go quietly
         futures = [pool.submit(_work, number, task) for number, task in enumerate(tasks)]
         try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             while not all(future.done() for future in futures):
                 wait(
                     [future for future in futures if not future.done()],
@@ -267,6 +267,7 @@ def _start_worker(messages: SimpleQueue[Message]) -> None:
     _messages = messages
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches the workers too: they go without a traceback
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     atexit.register(os._exit, 0)  # that thread still holds modules, which ale-py's bindings would complain about
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,7 @@ from evaluation.mixed_play import Film, Frames, gather
 from evaluation.probed import VARIABLES, Probe, Readout, Sight
 from evaluation.sight import look, watch
 
+SEED, GAMES = 77, 24  # of all probes that are to be compared
 RIDGES = (0.1, 1.0, 10.0, 100.0, 1_000.0, 10_000.0)  # penalties among which the linear reader chooses
 
 
@@ -48,10 +50,12 @@ def _batches(observations: Bytes, device: torch.device) -> Iterator[torch.Tensor
 
 
 def principal_components(frames: Frames, count: int) -> Floats:
-    """Project all four pictures' pixels onto the first components of the games to fit: `(B, count)`."""
+    """Project all four pictures' pixels onto the first components of the games to fit: `(B, count)`,
+    or as many as those have frames."""
     pixels = frames.observations.reshape(len(frames.observations), -1)
-    components = PCA(count, svd_solver="randomized", iterated_power=2, random_state=0)
-    components.fit(pixels[~frames.held_out].astype(np.float32))
+    fitted = pixels[~frames.held_out].astype(np.float32)
+    components = PCA(min(count, len(fitted)), svd_solver="randomized", iterated_power=2, random_state=0)
+    components.fit(fitted)
     parts = np.array_split(pixels, 8)
     return np.concatenate([components.transform(part.astype(np.float32)) for part in parts])
 
@@ -75,7 +79,7 @@ def read_out(features: Floats, frames: Frames) -> tuple[Readout, ...]:
 
 
 def probe(
-    agents: Sequence[str | Path], seed: int = 77, games: int = 24, steps: int = 1_200, device: str = "cpu"
+    agents: Sequence[str | Path], seed: int = SEED, games: int = GAMES, steps: int = 1_200, device: str = "cpu"
 ) -> list[Probe]:
     """Probe agents, all on the same frames, beside an untrained encoder and the pixels' principal components.
 
@@ -89,18 +93,17 @@ def probe(
         UserError: an agent's file cannot be read, or there are too few games.
     """
     loaded = [load_agent(agent, device) for agent in agents]
-    progress = Progress("probing")
-    frames, film = gather(seed, games, steps, progress)
     controls: dict[str, dict[str, tuple[Readout, ...]]] = {}
     probes = []
-    for number, (path, agent) in enumerate(zip(agents, loaded, strict=True)):
-        progress.show(number, len(agents), str(path))
-        width, size = agent.encoder.width, len(frames.observations)
-        if width not in controls:
-            controls[width] = _controls(agent.encoder, frames)
-        found = {"features": read_out(encode(agent.encoder, frames.observations), frames), **controls[width]}
-        probes.append(Probe(str(path), fingerprint_of(path), seed, size, games, found, _sight(agent, film)))
-    progress.close()
+    with closing(Progress("probing")) as progress:
+        frames, film = gather(seed, games, steps, progress)
+        for number, (path, agent) in enumerate(zip(agents, loaded, strict=True)):
+            progress.show(number, len(agents), str(path))
+            width, size = agent.encoder.width, len(frames.observations)
+            if width not in controls:
+                controls[width] = _controls(agent.encoder, frames)
+            found = {"features": read_out(encode(agent.encoder, frames.observations), frames), **controls[width]}
+            probes.append(Probe(str(path), fingerprint_of(path), seed, size, games, found, _sight(agent, film)))
     return probes
 
 
@@ -108,9 +111,10 @@ def _controls(like: Encoder, frames: Frames) -> dict[str, tuple[Readout, ...]]:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         untrained = Encoder(like.width)
+    wide = "" if like.width == "small" else f", {like.width}"  # side by side they are another
     return {
-        "untrained encoder": read_out(encode(untrained, frames.observations), frames),
-        "PCA of pixels": read_out(principal_components(frames, like.features_dim), frames),
+        f"untrained encoder{wide}": read_out(encode(untrained, frames.observations), frames),
+        f"PCA of pixels{wide}": read_out(principal_components(frames, like.features_dim), frames),
     }
 
 

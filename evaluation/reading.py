@@ -26,7 +26,7 @@ class Standing:
 
     Attributes:
         means: of each training seed's games, in points.
-        interval: from the lowest to the highest end of the seeds' intervals.
+        interval: from the lowest to the highest end of the seeds' intervals (where games repeat: ranges).
     """
 
     name: str
@@ -57,7 +57,7 @@ def standings(runs: Sequence[RunResult], protocol: str) -> dict[str, Standing]:
         members = list(group)
         judged = [e for e in (run.judged(protocol) for run in members) if e is not None]
         if judged:
-            ends = [e.summary.ci95 for e in judged]
+            ends = [e.spread for e in judged]
             interval = (min(low for low, _ in ends), max(high for _, high in ends))
             means = tuple(e.summary.mean for e in judged)
             found[name] = Standing(name, members[0].in_prose, means, interval, tuple(judged))
@@ -101,14 +101,15 @@ def _ranking(arms: Sequence[Standing], protocol: str) -> str:
         return f"Only {first.label} has been judged under {protocol}: it scores {first.in_words}."
     rest = listed([f"{arm.label} with {arm.in_words}" for arm in arms[1:]])
     near = [arm.label for arm in arms[1:] if not first.clear_of(arm)]
+    spread = "interval" if all(e.independent for arm in arms for e in arm.evaluations) else "range"
     if round(first.mean, 1) == round(arms[1].mean, 1):
         start = f"Under {protocol}, {first.label} and {arms[1].label} have the same mean: "
         start += f"{first.label} with {first.in_words}, {rest}."
     else:
         start = f"Under {protocol}, {first.label} has the highest mean, {first.in_words}; then {rest}."
     if near:
-        return f"{start} The leader's interval overlaps that of {listed(near)}: these games do not tell them apart."
-    return f"{start} The leader's interval lies above {'both others' if len(arms) == 3 else 'the other'}."
+        return f"{start} The leader's {spread} overlaps that of {listed(near)}: these games do not tell them apart."
+    return f"{start} The leader's {spread} lies above {'both others' if len(arms) == 3 else 'the other'}."
 
 
 def _against_random(arms: Sequence[Standing], random: Standing | None) -> str:
@@ -118,7 +119,7 @@ def _against_random(arms: Sequence[Standing], random: Standing | None) -> str:
         return "The random policy has not been judged here, so whether anybody learned anything is left open."
 
     def better(arm: Standing) -> bool:
-        return all(e.summary.ci95[0] > random.interval[1] for e in arm.evaluations)
+        return all(e.spread[0] > random.interval[1] for e in arm.evaluations)
 
     yes, no = _split(arms, better)
     floor = f"random play, {random.in_words},"

@@ -18,7 +18,7 @@ import numpy as np
 
 from agents.files import UserError, filled, read_json, write_atomically, write_json
 from agents.rollout import GameRecord
-from envs.breakout import BOTH_WALLS, FRAME_SKIP, LIVES, MAX_FRAMES, PROTOCOLS
+from envs.breakout import BOTH_WALLS, FRAME_SKIP, LIVES, MAX_FRAMES, PROTOCOLS, STICKY
 from evaluation.statistics import Summary
 
 
@@ -86,6 +86,16 @@ class Evaluation:
         """Points of each game, `(games,)`."""
         return [game.score for game in self.games]
 
+    @property
+    def independent(self) -> bool:
+        """Whether the games are several draws of their own, so that an interval over them says something."""
+        return len(self.games) > 1 and (self.protocol == STICKY.name or not self.deterministic)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The 95% interval of the mean; where games repeat, the lowest and the highest score."""
+        return self.summary.ci95 if self.independent else (min(self.scores), max(self.scores))
+
 
 def read_evaluations(path: Path) -> list[Evaluation]:
     """Read `evaluation.json`.
@@ -112,7 +122,8 @@ def write_evaluation(path: Path, evaluation: Evaluation, records: Sequence[GameR
         kept = [
             e for e in read_evaluations(path) if e.fingerprint == evaluation.fingerprint and e.key != evaluation.key
         ]
-    actions = {e.key: _read_actions(path)[e.key] for e in kept if e.key in _read_actions(path)}
+    known = _read_actions(path)
+    actions = {e.key: known[e.key] for e in kept if e.key in known}
     actions[evaluation.key] = np.frombuffer(b"".join(record.actions for record in records), np.uint8)
     buffer = BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **actions)

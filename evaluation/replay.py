@@ -17,11 +17,8 @@ import imageio_ffmpeg
 from PIL import Image
 
 from agents.files import UserError, write_json
-from agents.policy import Policy
-from agents.rollout import GameRecord, play
+from agents.rollout import GameRecord
 from envs.breakout import FRAME_SKIP, PROTOCOLS, Bytes, Game
-from evaluation.decided import Referee
-from evaluation.evaluate import make_policy
 from evaluation.panel import Panel, new_canvas, put
 from evaluation.record import read_evaluations, read_games
 
@@ -92,20 +89,6 @@ def take_from(path: Path, name: str, protocol: str, deterministic: bool = True) 
     raise UserError(f"{path}: holds no such {protocol} games; run `breakout evaluate --protocol {protocol}` first")
 
 
-def take_fresh(
-    agent: str | Path, name: str, protocol: str, seed: int, deterministic: bool = True, device: str = "cpu"
-) -> Take:
-    """Let an agent file, `random` or `demonstrator` play the game with ALE's `seed`."""
-    if protocol not in PROTOCOLS:
-        raise UserError(f"--protocol {protocol}: unknown; choose {' or '.join(PROTOCOLS)}")
-
-    def make(games: list[Game]) -> Policy:
-        return Referee(make_policy(str(agent), seed, device, games), games, loops=False)
-
-    (record,) = play(make, [seed], PROTOCOLS[protocol], deterministic=deterministic)
-    return Take(name, protocol, record, f"the game with seed {seed} ({protocol})")
-
-
 def median_game(scores: Sequence[int]) -> int:
     """Return the place of the score in the middle: of two the lower one, of equals the first."""
     order = sorted(range(len(scores)), key=lambda place: (scores[place], place))
@@ -142,8 +125,8 @@ def film(takes: Sequence[Take], path: Path, max_seconds: float = MAX_SECONDS) ->
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _encode(path, pictures(takes, steps), f"{', '.join(shown.names)}: {shown.rule}", poster_at=steps // 2)
         write_json(path.with_suffix(".json"), asdict(shown))
+        _encode(path, pictures(takes, steps), f"{', '.join(shown.names)}: {shown.rule}", poster_at=steps // 2)
     except OSError as error:
         raise UserError(f"{path}: the film cannot be written ({error}); free space or choose another folder") from error
     return shown
@@ -194,7 +177,7 @@ def _encode(path: Path, frames: Iterable[Bytes], comment: str, poster_at: int) -
         for number, frame in enumerate(frames):
             if writer is None:
                 writer = imageio_ffmpeg.write_frames(
-                    str(temporary), frame.shape[1::-1], fps=FRAMES_PER_SECOND, codec="libx264", quality=None,
+                    str(temporary.absolute()), frame.shape[1::-1], fps=FRAMES_PER_SECOND, codec="libx264", quality=None,
                     macro_block_size=2, output_params=options,
                 )  # fmt: skip
                 writer.send(None)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from envs.breakout import STICKY, Protocol
+from envs.breakout import Protocol
 from evaluation import plots
 from evaluation.page import Picture, Row
 from evaluation.reading import points
@@ -56,21 +56,12 @@ def _row_label(run: RunResult, evaluation: Evaluation) -> str:
     return label if evaluation.deterministic or run.name == "random" or run.person else f"{label}, sampled"
 
 
-def _independent(evaluation: Evaluation) -> bool:
-    """Whether the games are draws of their own, so that an interval over them says something."""
-    return evaluation.protocol == STICKY.name or not evaluation.deterministic
-
-
-def _interval(evaluation: Evaluation) -> tuple[float, float] | None:
-    return evaluation.summary.ci95 if _independent(evaluation) else None
-
-
 def _score_cells(evaluation: Evaluation) -> tuple[str, ...]:
     s, scores = evaluation.summary, evaluation.scores
-    low, high = s.ci95 if _independent(evaluation) else (min(scores), max(scores))
+    low, high = evaluation.spread
     return (
         points(s.mean),
-        f"{points(low)} to {points(high)}" + ("" if _independent(evaluation) else " (range)"),
+        f"{points(low)} to {points(high)}" + ("" if evaluation.independent else " (range)"),
         points(s.median),
         points(s.iqm),
         f"{len(scores)}, {s.distinct_games} distinct",
@@ -106,7 +97,10 @@ def _dots(judged: Sequence[tuple[RunResult, Evaluation]], protocol: Protocol) ->
             label = f"{members[0][0].label}, {len(means)} means"
             strips.append(plots.Strip(name, label, tuple(means), sum(means) / len(means), None, large=True))
         strips += [
-            plots.Strip(name, _row_label(run, e), tuple(e.scores), e.summary.mean, _interval(e)) for run, e in members
+            plots.Strip(
+                name, _row_label(run, e), tuple(e.scores), e.summary.mean, e.summary.ci95 if e.independent else None
+            )
+            for run, e in members
         ]
     described = "; ".join(f"{s.label}: mean {points(s.mean)}" for s in strips)
     svg = plots.dots(strips, f"Scores of all {protocol.name} games", described, f"dots-{protocol.name}")

@@ -21,7 +21,17 @@ from evaluation.replay import film, take_from
 from evaluation.report import write_report, write_table
 from evaluation.runs import LABELLED
 from harness import bench, record
-from harness.compare import cluster_table, compare, draw_atlas, film_all, judge_all, probe_tables, score_table, train
+from harness.compare import (
+    cluster_table,
+    compare,
+    draw_atlas,
+    film_all,
+    judge_all,
+    probe_tables,
+    score_table,
+    short_name,
+    train,
+)
 from harness.curve import label_curve
 from harness.flags import (
     TRAINING,
@@ -113,6 +123,8 @@ def probe_command(words: Sequence[str]) -> None:
         raise UserError("probe needs at least one agent file")
     if a.json is not None:
         check_writable(a.json)
+    elif len({Path(agent).parent for agent in a.agents}) < len(a.agents):
+        raise UserError("two of these agents share a folder, which holds one probe.json: name a file with --json")
     found = probe(a.agents, valid_seed(a.seed), a.games, a.steps, device_named(a.device).type)
     for agent, one in zip(a.agents, found, strict=True):
         if a.json is None:
@@ -155,7 +167,8 @@ def replay_command(words: Sequence[str]) -> None:
     for number, agent in enumerate(a.agents):
         judged = a.out.with_suffix(f".{number}.evaluation.json")
         evaluate(agent, a.protocol, a.games, a.seed, json_path=judged)
-        takes.append(take_from(judged, agent, a.protocol))
+        name = short_name(agent)
+        takes.append(take_from(judged, Path(agent).stem if name == agent else name, a.protocol))
     film(takes, a.out, a.seconds)
     print(a.out)
 

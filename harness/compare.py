@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from agents.agent import Agent, load_agent
@@ -22,6 +23,8 @@ from envs.breakout import PROTOCOLS, cores
 from evaluation.atlas import write_atlas
 from evaluation.clusters import COLUMNS, Clusters, rows
 from evaluation.evaluate import evaluate, fingerprint_of
+from evaluation.probe import GAMES as PROBE_GAMES
+from evaluation.probe import SEED as PROBE_SEED
 from evaluation.probe import probe
 from evaluation.probed import (
     SIGHT_COLUMNS,
@@ -130,7 +133,10 @@ def probe_all(profile: Profile, root: Path, seeds: Sequence[int], device: torch.
 
 def _probed(agent: Path) -> bool:
     path = agent.with_name("probe.json")
-    return path.exists() and read_probe(path).fingerprint == fingerprint_of(agent)
+    if not path.exists():
+        return False
+    found = read_probe(path)
+    return (found.fingerprint, found.seed, found.games) == (fingerprint_of(agent), PROBE_SEED, PROBE_GAMES)
 
 
 def film_all(profile: Profile, root: Path, seeds: Sequence[int]) -> None:
@@ -178,49 +184,48 @@ def compare(profile: Profile, root: Path, seeds: Sequence[int], device: torch.de
 
 def score_table(evaluations: Sequence[Evaluation]) -> Table:
     """Return the scores as a terminal shows them."""
-    table = Table(title="Scores of full games, unclipped", box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in ("agent", "protocol", "mean", "median", "95% interval", "distinct"):
-        left = column in ("agent", "protocol")
-        table.add_column(column, justify="left" if left else "right", no_wrap=True)
+    rows = []
     for e in evaluations:
-        low, high = e.summary.ci95
-        table.add_row(
-            _short(e.agent),
-            e.protocol if e.deterministic or e.agent == "random" else f"{e.protocol}, sampled",
-            points(e.summary.mean),
-            points(e.summary.median),
-            f"{points(low)} to {points(high)}",
-            f"{e.summary.distinct_games} of {len(e.games)}",
-        )
-    return table
+        low, high = e.spread
+        protocol = e.protocol if e.deterministic or e.agent == "random" else f"{e.protocol}, sampled"
+        numbers = [points(e.summary.mean), points(e.summary.median), f"{points(low)} to {points(high)}"]
+        rows.append((short_name(e.agent), protocol, *numbers, f"{e.summary.distinct_games} of {len(e.games)}"))
+    repeat = "" if all(e.independent for e in evaluations) else "*"
+    columns = ("agent", "protocol", "mean", "median", f"95% interval{repeat}", "distinct")
+    shown = table("Scores of full games, unclipped", columns, rows)
+    shown.caption = repeat and "* of games that repeat: from the lowest to the highest"
+    return shown
 
 
 def probe_tables(probes: Sequence[Probe]) -> list[Table]:
     """Return what was probed as a terminal shows it."""
-    named = [(_short(one.agent), one) for one in probes]
+    short = [short_name(one.agent) for one in probes]
+    named = [(one.agent if short.count(name) > 1 else name, one) for name, one in zip(short, probes, strict=True)]
     caption = "Median error in screen pixels (bricks: number) of a linear map / a small network, and R2"
-    seen = _table(caption, ("features of", *VARIABLES), readout_rows(side_by_side(named)))
+    seen = table(caption, ("features of", *VARIABLES), readout_rows(side_by_side(named)))
     rows = [sight_row(name, one.keypoints) for name, one in named if one.keypoints is not None]
-    known = _table("What the planner knows as it plays", ("planner of", *SIGHT_COLUMNS), rows)
+    known = table("What the planner knows as it plays", ("planner of", *SIGHT_COLUMNS), rows)
     return [seen, known] if rows else [seen]
 
 
 def cluster_table(found: Sequence[Clusters]) -> Table:
     """Return what was clustered as a terminal shows it."""
     caption = "Cells of features; how far apart two states of one cell are in the game, screen pixels"
-    return _table(caption, COLUMNS, [row for one in found for row in rows(_short(one.agent), one)])
+    return table(caption, COLUMNS, [row for one in found for row in rows(short_name(one.agent), one)])
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """Return rows as a terminal shows them: names fold where there is no room, numbers never."""
+    shown = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number else "left")
+        name = number == 0
+        shown.add_column(column, justify="left" if name else "right", no_wrap=not name, overflow="fold")
     for row in rows:
-        table.add_row(*row)
-    return table
+        shown.add_row(*map(escape, row))
+    return shown
 
 
-def _short(agent: str) -> str:
+def short_name(agent: str) -> str:
     """Call an agent in a run folder by its arm and training seed, and any other as the user did."""
     folder = Path(agent).parent
     return f"{folder.parent.name} {folder.name.removeprefix('seed_')}" if folder.name.startswith("seed_") else agent

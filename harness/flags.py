@@ -91,7 +91,7 @@ class Judging:
     device: str = "auto"
     """Where networks compute: auto, cpu or cuda."""
     json: Path | None = None
-    """Write the result into this file, or merge it in."""
+    """Write the result into this file; other protocols and modes of the same agent stay in it."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,8 @@ class Probing:
 class Clustering(Probing):
     """Cluster what agents make of the same states, choose the number of cells, and hold the cells against RAM."""
 
+    games: int = 24
+    """Games of mixed play whose states are clustered."""
     json: Path | None = None
     """Write what was found into this file, as a list."""
 

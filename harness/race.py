@@ -10,7 +10,6 @@ from contextlib import closing
 from pathlib import Path
 
 import torch
-from rich.box import SIMPLE
 from rich.table import Table
 from stable_baselines3.common.callbacks import BaseCallback
 
@@ -19,7 +18,7 @@ from agents.run import Interrupted, Run
 from evaluation.reading import points
 from evaluation.runs import STOCK, Curve, read_run
 from harness.bench import yardstick
-from harness.compare import train
+from harness.compare import table, train
 from harness.profiles import Profile
 from harness.stock import ZOO, stock_env, stock_ppo
 from paradigms.reinforcement.train import count
@@ -57,9 +56,7 @@ def race(profile: Profile, root: Path, seeds: Sequence[int], device: torch.devic
     Raises:
         KeyboardInterrupt: stock was stopped.
     """
-    table = Table(title=f"To {GOAL:.0f} points", box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
-    for column in ("training seed", "ours, minutes", "stock, minutes", "stock's last score"):
-        table.add_column(column, justify="right")
+    rows = []
     for seed in seeds:
         arm = profile.arms()["reinforcement"]
         ours = _curve(train(arm, root / "reinforcement" / f"seed_{seed}", seed, device).parent)
@@ -76,8 +73,9 @@ def race(profile: Profile, root: Path, seeds: Sequence[int], device: torch.devic
                     run.progress.say(f"{folder}: stock cannot be resumed; it will begin anew")
                     raise KeyboardInterrupt from stop
         stock = _curve(folder)
-        table.add_row(str(seed), _minutes(ours), _minutes(stock), points(stock.scores[-1]))
-    return table
+        rows.append((str(seed), _minutes(ours), _minutes(stock), points(stock.scores[-1])))
+    columns = ("training seed", "ours, minutes", "stock, minutes", "stock's last score")
+    return table(f"To {GOAL:.0f} points", columns, rows)
 
 
 def _through(folder: Path, seconds: float, at_least: float) -> bool:

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import get_args
 
 import torch
-from rich.box import SIMPLE
 from rich.table import Table
 
 from agents.files import UserError, read_json
-from harness.compare import train
+from harness.compare import table, train
 from harness.profiles import Arm
 from paradigms.supervised.shallow import Inputs, Method, ShallowConfig
 
@@ -30,17 +29,15 @@ def arms(source: Path) -> dict[str, Arm]:
 
 def study_table(agents: Sequence[Path]) -> Table:
     """Return what each budget of labels bought, as a terminal shows it."""
-    table = Table(title="Games never trained on, ball about to land", box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
-    table.add_column("machine")
-    for column in ("labels", "CPU seconds", "regret, px", "accuracy", "moves"):
-        table.add_column(column, justify="right")
+    rows = []
     for agent in agents:
         for row in read_json(agent.with_name("study.json")):
             shares = [f"{row[name]:.0%}" if name in row else "" for name in ("heldout_accuracy", "heldout_moves")]
             regret = f"{row['heldout_regret_px']:.2f}" if "heldout_regret_px" in row else ""
             name = f"{agent.parents[1].name} {agent.parent.name.removeprefix('seed_')}"
-            table.add_row(name, f"{row['labels']:,}", f"{row['cpu_seconds']:.1f}", regret, *shares)
-    return table
+            rows.append((name, f"{row['labels']:,}", f"{row['cpu_seconds']:.1f}", regret, *shares))
+    columns = ("machine", "labels", "CPU seconds", "regret, px", "accuracy", "moves")
+    return table("Games never trained on, ball about to land", columns, rows)
 
 
 def train_shallow(root: Path, seeds: Sequence[int], device: torch.device) -> list[Path]:

@@ -289,6 +289,17 @@ def test_a_turn_is_counted_also_where_it_was_not_seen(unseen: int) -> None:
     assert turns == [0] * (4 + unseen) + [1] * (9 - unseen)
 
 
+def test_a_new_game_counts_no_turn_of_the_last_one() -> None:
+    head = PlannerHead("small", 2, memories=0, cells=4, transitions=0)
+    head.get_buffer("roles").copy_(torch.tensor([0, 1]))
+    head.get_buffer("thresholds").fill_(0.5)
+    state, pictures = tracker.unknown(1), np.zeros((1, 4, 84, 84), np.uint8)
+    for y, start in ((60, True), (66, False), (72, False), (40, True)):
+        readings = np.array([[[40, 76, 0.9], [30, y, 0.9]]], np.float32)
+        state = head.observe(state, readings, pictures, np.array([start]))
+    assert state[0, tracker.TURNS] == 0
+
+
 def test_a_saved_planner_acts_as_before(head: PlannerHead, tmp_path: Path) -> None:
     torch.manual_seed(0)
     agent = Agent(Encoder("small"), head, "unsupervised")

@@ -15,7 +15,7 @@ from agents.planner import PlannerHead
 from agents.progress import Progress
 from agents.tracker import Floats
 from evaluation.mixed_play import EVERY, PIXELS, Film, Frames, gather
-from evaluation.probe import read_out
+from evaluation.probe import principal_components, read_out
 from evaluation.probed import VARIABLES, Probe, Sight, read_probe, write_probe
 from evaluation.report import write_report
 from evaluation.sight import BELOW_BRICKS, look, watch
@@ -45,6 +45,11 @@ def test_the_truth_is_where_the_picture_shows_it(frames: Frames) -> None:
     assert lit.mean() > 0.97
     paddle = (frames.truth[:, 2] / PIXELS[0]).astype(int)
     assert (frames.observations[np.arange(len(paddle)), -1, 76, paddle] > 60).mean() > 0.97
+
+
+def test_there_are_no_more_components_than_frames(frames: Frames) -> None:
+    few = int((~frames.held_out).sum())
+    assert principal_components(frames, few + 1).shape == (len(frames.observations), few)
 
 
 def test_readers_read_what_is_there_and_nothing_where_nothing_is(frames: Frames) -> None:

@@ -10,7 +10,7 @@ from agents.files import UserError
 from agents.policy import RandomPolicy
 from agents.rollout import GameRecord, play
 from envs.breakout import CLASSIC, Game
-from evaluation.replay import FRAMES_PER_SECOND, STILL_SECONDS, Take, film, median_game, take_fresh, take_from
+from evaluation.replay import FRAMES_PER_SECOND, STILL_SECONDS, Take, film, median_game, take_from
 
 STILL = STILL_SECONDS * FRAMES_PER_SECOND
 
@@ -97,8 +97,3 @@ def test_missing_games_are_named(tmp_path, write_judged):
     (tmp_path / "evaluation.npz").write_bytes(b"cut short")
     with pytest.raises(UserError, match=r"evaluation\.npz"):
         take_from(tmp_path / "evaluation.json", "Supervised", "sticky")
-
-
-def test_a_fresh_game_can_be_played_for_the_camera():
-    take = take_fresh("random", "Random", "sticky", 21)
-    assert take.record == take_fresh("random", "Random", "sticky", 21).record

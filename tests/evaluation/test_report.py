@@ -11,6 +11,7 @@ from agents.files import UserError
 from envs.breakout import STICKY
 from evaluation import plots
 from evaluation.reading import reading
+from evaluation.record import read_evaluations
 from evaluation.report import write_report, write_table
 from evaluation.runs import STOCK, read_profile, read_run
 from evaluation.scores import score_section
@@ -129,6 +130,17 @@ def test_a_missing_arm_is_named(tmp_path, write_run):
     assert "Unsupervised is missing from this comparison" in text
     assert "Fewer than three training seeds" in text
     assert "interval lies above the other." in text
+
+
+def test_of_games_that_repeat_the_range_is_told_and_no_interval(tmp_path, write_run):
+    for name in ("supervised", "unsupervised", "random"):
+        path = write_run(tmp_path, name) / "evaluation.json"
+        path.write_text(json.dumps([entry for entry in json.loads(path.read_text()) if entry["protocol"] == "classic"]))
+    (supervised,) = read_evaluations(tmp_path / "supervised" / "seed_0" / "evaluation.json")
+    text = words(tmp_path)
+    assert f"({min(supervised.scores)} to {max(supervised.scores)})" in text
+    assert "The leader's range lies above the other." in text
+    assert "The leader's interval" not in text
 
 
 def test_who_did_not_learn_is_told(tmp_path, write_run):

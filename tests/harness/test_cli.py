@@ -6,16 +6,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import torch
+from rich.console import Console
 
 from agents import Agent
 from agents.encoder import Encoder
 from agents.files import write_json
 from agents.heads import ActionHead
+from evaluation.reading import points
+from evaluation.record import read_evaluations
 from harness.cli import COMMANDS, main
+from harness.compare import score_table
 from harness.profiles import PARADIGMS, PROFILES
 
 Refuse = Callable[..., str]
@@ -79,6 +84,7 @@ def refuse(capsys: pytest.CaptureFixture[str]) -> Refuse:
         (["bench", "--games", "1", "--rollout-steps", "1"], "--rollout-steps"),
         (["clusters", "random", "--json", "/"], "cannot write there"),
         (["probe", "random", "--json", "/"], "cannot write there"),
+        (["probe", "one.safetensors", "two.safetensors"], "--json"),
         (["curve", "--seeds"], "--seeds"),
         (["curve", "--counts"], "--counts"),
         (["record", "--name", "ada", "--profile", "huge"], "huge"),
@@ -204,6 +210,19 @@ def test_scores_are_shown_of_an_agent_that_lies_anywhere(
     Agent(encoder, ActionHead(encoder.features_dim), "supervised").save(Path("mine.safetensors"))
     main(["evaluate", "mine.safetensors", "--games", "1"])
     assert "mine.safetensors" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("agent", ["supervised.safetensors", "[/b] far/" * 9 + "supervised.safetensors"])
+def test_numbers_stand_whole_where_a_terminal_is_narrow(agent: str) -> None:
+    (sticky, *_) = read_evaluations(Path(__file__).parents[2] / "results" / "agents" / "supervised.json")
+    console = Console(width=80, file=StringIO())
+    console.print(score_table([replace(sticky, agent=agent)]))
+    said = console.file.getvalue()
+    low, high = sticky.spread
+    for number in (sticky.summary.mean, sticky.summary.median, low, high):
+        assert points(number) in said
+    assert sticky.protocol in said
+    assert "[/b]" not in agent or "[/b]" in said
 
 
 def test_each_algorithm_has_its_own_numbers_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,8 +101,16 @@ def test_the_controls_see_with_eyes_of_their_own(
         representation=representation, games=4, round_steps=600, rounds=1, slots=3, keypoint_steps=24, self_cells=12
     )
     agent = load_agent(run_in(tmp_path, config))
-    actions, _ = agent.predict(np.zeros((2, 4, 84, 84), np.uint8))
-    assert actions.shape == (2,)
+    assert isinstance(agent.head, PlannerHead)
+    assert agent.head.eyes.kind == ("components" if representation == "components" else "keypoints")
+    with Run(tmp_path / "born", "unsupervised", config, 0, torch.device("cpu")) as run:
+        born = Learner(config, run)
+    for name, weight in born.encoder.state_dict().items():
+        assert torch.equal(weight, agent.encoder.state_dict()[name]), "nobody taught this encoder"
+    if representation == "untrained":
+        for name, weight in born.eyes.state_dict().items():
+            assert torch.equal(weight, agent.head.eyes.state_dict()[name])
+    assert agent.predict(np.zeros((2, 4, 84, 84), np.uint8))[0].shape == (2,)
 
 
 def test_after_seeing_anew_all_rounds_are_read_by_the_new_eyes(tmp_path: Path) -> None:
