@@ -139,7 +139,7 @@ def chart(
         for number, colour in enumerate(SHADES):
             here = at[step == number]
             label = f"{edges[number]:.2g} to {edges[number + 1]:.2g}"
-            axes.scatter(here[:, 0], here[:, 1], s=9, c=colour, linewidths=0, label=label)
+            axes.scatter(here[:, 0], here[:, 1], s=12, c=colour, edgecolors=INK, linewidths=0.3, label=label)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9, markerscale=2, title=title)
