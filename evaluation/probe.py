@@ -50,8 +50,7 @@ def _batches(observations: Bytes, device: torch.device) -> Iterator[torch.Tensor
 
 
 def principal_components(frames: Frames, count: int) -> Floats:
-    """Project all four pictures' pixels onto the first components of the games to fit: `(B, count)`,
-    or as many as those have frames."""
+    """Project all four pictures' pixels onto the first components of the games to fit: `(B, count)` at most."""
     pixels = frames.observations.reshape(len(frames.observations), -1)
     fitted = pixels[~frames.held_out].astype(np.float32)
     components = PCA(min(count, len(fitted)), svd_solver="randomized", iterated_power=2, random_state=0)

@@ -87,13 +87,8 @@ def record(config: Config) -> None:
     if not any(config.folder.glob("episode_*.npz")):
         raise UserError(f"{config.folder}: nothing was played, so nothing is recorded")
     data = read_demonstrations(config.folder)
-    report = (
-        config.runs
-        / config.profile
-        / f"{PERSON}{config.folder.resolve().name}"
-        / f"seed_{config.seed}"
-        / "evaluation.json"
-    )
+    who = PERSON + config.folder.resolve().name  # as the data set is called: two of one person stay apart
+    report = config.runs / config.profile / who / f"seed_{config.seed}" / "evaluation.json"
     write_games(data, report)
     print(summary(data, session.scores, report))
     if interrupted:
