@@ -11,8 +11,9 @@ the shared encoder, in stable-baselines3's loop, and at the same speed. The piec
 
 On one H200 and 16 cores the full profile makes 14,000 steps/s (the emulators alone: 16,800), 12,800 with all that is
 around them; its agent scored 376 in `classic` and 330 (302 to 356) in `sticky` games after 6.1M steps (8 minutes).
-With `--minibatch 256`, twice the gradient steps, and 8.0M steps (8,700 steps/s on a slower machine with an H200, the last
-tenth on a CPU) it scored 400 and 182 (144 to 224): it learns in games that always obey, perhaps by then in those alone.
+With `--minibatch 256`, twice the gradient steps, and 8.0M steps (8,700 steps/s on a slower machine with an H200, the
+last tenth on a CPU) it scored 400 and 182 (144 to 224): it learns in games that always obey, perhaps by then in those
+alone.
 With the quick profile's 650,000 steps (judge's seed 1000, 30 greedy games each) PQN's agents of training seeds 0, 1, 2
 scored 37.3, 36.2 and 16.3 in `classic`, and 27.2, 24.4 and 16.2 in `sticky` games; PPO's of seed 0, not yet mirrored at
 play, 16.1 and 15.2.
