@@ -15,6 +15,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ from torch.nn import functional
 from agents.agent import Agent
 from agents.demonstrations import Demonstrations, Episode, read_demonstrations
 from agents.encoder import Encoder, mirror
-from agents.files import Tree, UserError, read_json, read_object
+from agents.files import Tree, UserError, read_object
 from agents.heads import MIRRORED_ORDER, ActionHead
 from agents.lag import Lag, measure_lag, shifted
 from agents.rollout import play
@@ -58,10 +59,10 @@ class Lessons:
         self._device = device
         self._pictures = torch.from_numpy(np.concatenate([episode.pictures for episode in episodes])).flatten(1)
         place, first, labels, held = 0, list[Indices](), list[Actions](), list[npt.NDArray[np.bool_]]()
-        counts = [len(shifted(episode, lag)[0]) for episode in episodes]
+        labelled = [shifted(episode, lag) for episode in episodes]
+        counts = [len(steps) for steps, _ in labelled]
         whole_games = LEAST_OUT * sum(counts) <= sum(counts[1::HELD_OUT_SHARE]) <= MOST_OUT * sum(counts)
-        for number, episode in enumerate(episodes):
-            steps, actions = shifted(episode, lag)
+        for number, (episode, (steps, actions)) in enumerate(zip(episodes, labelled, strict=True)):
             first.append(steps + place)
             labels.append(actions)
             if whole_games:
@@ -154,20 +155,20 @@ def _measured_once(data: Demonstrations, run: Run) -> Lag:
         return {"name": data.facts.name, "sha256": data.fingerprint, "lag": vars(measured[0])}
 
     run.note("demonstrations", describe)
-    require_same(data, run.folder)
-    noted = read_json(run.folder / "provenance.json")["demonstrations"]
-    return Lag(noted["lag"]["steps"], noted["lag"]["measured"], tuple(noted["lag"]["accuracy"]))
+    lag = require_same(data, run.folder)["lag"]
+    return Lag(lag["steps"], lag["measured"], tuple(lag["accuracy"]))
 
 
-def require_same(data: Demonstrations, run_folder: Path) -> None:
-    """Refuse a data set that is not, or no longer, what the run in `run_folder` learns from.
+def require_same(data: Demonstrations, run_folder: Path) -> dict[str, Any]:
+    """Return what the run in `run_folder` noted of its data set, unless `data` is another, or no longer the same.
 
     Raises:
         UserError: it has changed.
     """
-    noted = read_object(run_folder / "provenance.json").get("demonstrations", {})
+    noted: dict[str, Any] = read_object(run_folder / "provenance.json").get("demonstrations", {})
     if noted.get("sha256") != data.fingerprint:
         raise UserError(f"{data.folder}: has changed since the run in {run_folder} began; delete that folder")
+    return noted
 
 
 class _Cloning:

@@ -92,7 +92,7 @@ def train(config: ShallowConfig, run: Run) -> Agent:
         run.tick(1 + number, 2 + len(budgets), f"{budget} labels", dict)
         start = time.process_time()
         rows = known[np.linspace(0, len(known) - 1, budget).astype(int)]
-        if budget < count and len(np.unique(states.best[rows])) < len(LEARNT_ACTIONS):
+        if budget < count and lacks_an_action(states, rows):
             continue  # so few may lack an action
         head, settings = fit(config, states, rows, np.random.default_rng(run.stream("states")))
         seconds = time.process_time() - start
@@ -113,6 +113,11 @@ def _encoder(config: ShallowConfig, run: Run) -> Encoder:
     return Encoder(taught.width).to(run.device).eval()  # whoever looks at pixels never asks it
 
 
+def lacks_an_action(states: States, rows: Rows) -> bool:
+    """Whether some action is never the best one."""
+    return len(np.unique(states.best[rows])) < len(LEARNT_ACTIONS)
+
+
 def fit(
     config: ShallowConfig, states: States, rows: Rows, generator: np.random.Generator
 ) -> tuple[ShallowHead, Settings]:
@@ -121,7 +126,7 @@ def fit(
     Raises:
         UserError: some action is never the best one.
     """
-    if len(np.unique(states.best[rows])) < len(LEARNT_ACTIONS):
+    if lacks_an_action(states, rows):
         raise UserError(f"{config.source}: its {len(rows)} labels never ask for some action; delete it and train that "
                         "arm with more --round-labels")  # fmt: skip
     first = len(rows) * 4 // 5
