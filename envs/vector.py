@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import zlib
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import cv2
@@ -16,12 +17,8 @@ from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvS
 
 from envs.breakout import (
     ALL_ACTIONS,
-    CLASSIC,
     FIRE,
-    FRAME_SKIP,
     LIVES,
-    MAX_FRAMES,
-    NOOP,
     OBSERVATION_SHAPE,
     SIDE,
     STACK,
@@ -31,8 +28,8 @@ from envs.breakout import (
     Protocol,
     ball_must_be_served,
     game_seeds,
-    native,
 )
+from envs.slots import Slots, Standing, Step
 
 
 class BreakoutVecEnv(VecEnv):
@@ -41,7 +38,7 @@ class BreakoutVecEnv(VecEnv):
     Args:
         num_envs: games side by side.
         seed: each slot draws all its games from a stream of its own, spawned from this.
-        protocol: `CLASSIC` or `STICKY`.
+        protocol: `CLASSIC` or `STICKY`, or one for each slot, like ones side by side.
         actions: what the learner's action indices mean; `LEARNT_ACTIONS` leaves FIRE out.
         clip_rewards: give the learner the sign of the points, as published agents have it. The score stays whole.
         life_loss_ends: report a lost life as `done` while the game goes on.
@@ -53,7 +50,6 @@ class BreakoutVecEnv(VecEnv):
 
     Attributes:
         observation: `(num_envs, 4, 84, 84)` uint8, the current one; channels last in memory.
-        seeds: `(num_envs,)` int64, ALE's seed of each slot: the first game of slot i is `Game(seeds[i], protocol)`.
         taken: `(num_envs,)` int64, the action that the last step really took (FIRE where a ball had to be served).
         served: `(num_envs,)` bool, where that was FIRE on the adapter's account.
         life_lost: `(num_envs,)` bool, where the last step cost a life.
@@ -66,7 +62,7 @@ class BreakoutVecEnv(VecEnv):
         self,
         num_envs: int,
         seed: int | np.random.SeedSequence,
-        protocol: Protocol,
+        protocol: Protocol | Sequence[Protocol],
         *,
         actions: Sequence[int] = ALL_ACTIONS,
         clip_rewards: bool = False,
@@ -78,39 +74,48 @@ class BreakoutVecEnv(VecEnv):
             gym.spaces.Box(0, 255, OBSERVATION_SHAPE, np.uint8),
             gym.spaces.Discrete(len(actions)),
         )
-        self.protocol, self.clip_rewards, self.life_loss_ends = protocol, clip_rewards, life_loss_ends
+        self.clip_rewards, self.life_loss_ends = clip_rewards, life_loss_ends
         self._meaning = np.asarray(actions, np.int64)
         self.num_actions = len(actions)
-        self._native = native(num_envs, protocol, threads)
+        each = [protocol] * num_envs if isinstance(protocol, Protocol) else protocol
+        if len(each) != num_envs:
+            raise ValueError(f"{num_envs} slots need as many protocols, got {len(each)}")
+        counts = [(one, len(list(slots))) for one, slots in groupby(each)]
+        self._slots = [Slots(count, one, max(1, threads * count // num_envs)) for one, count in counts]
+        self._ends = np.cumsum([count for _, count in counts])[:-1]
         self.observation: Bytes = np.zeros((num_envs, *OBSERVATION_SHAPE), np.uint8)
         self._lives = np.full(num_envs, LIVES)
         self._score = np.zeros(num_envs, np.int64)
         self._steps = np.zeros(num_envs, np.int64)
-        self._games = np.zeros(num_envs, np.int64)  # begun in each slot since it was seeded
         self.seed(seed)
-        self._actions = np.zeros((MAX_FRAMES // FRAME_SKIP + 1, num_envs), np.uint8)  # taken in the games that are on
         self.taken: Actions = np.zeros(num_envs, np.int64)
         self.served: Mask = np.zeros(num_envs, np.bool_)
         self._to_serve: Mask = np.ones(num_envs, np.bool_)
         self.life_lost: Mask = np.zeros(num_envs, np.bool_)
         self.points = np.zeros(num_envs, np.float32)
 
+    @property
+    def seeds(self) -> npt.NDArray[np.int64]:
+        """`(num_envs,)`, ALE's seed of each slot: the first game of slot i is `Game(seeds[i], protocol)`."""
+        return np.concatenate([slots.seeds for slots in self._slots])
+
     def seed(self, seed: int | np.random.SeedSequence | None = None) -> Sequence[int]:
         """Draw the seeds of all slots anew; the next `reset` begins with them. Returns `seeds`."""
         root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
-        self.seeds = np.array(game_seeds(root, self.num_envs))
-        self._games[:] = 0
-        return [int(one) for one in self.seeds]
+        seeds = game_seeds(root, self.num_envs)
+        for slots, part in zip(self._slots, np.split(np.array(seeds), self._ends), strict=True):
+            slots.seed(part)
+        return seeds
 
     def reset(self) -> Bytes:
         """Start a new game in every slot. Returns `(num_envs, 4, 84, 84)` uint8."""
-        # Seeding reloads the cartridge (90 ms a slot): once, then the slots' streams run on.
-        observation, info = self._native.reset(seed=None if self._games.any() else self.seeds)
-        self._show(observation)
-        self._games += 1
-        self._lives = info["lives"].astype(np.int64)
-        self._score[:] = self._steps[:] = 0
+        self._stand([slots.reset() for slots in self._slots])
         return self.observation
+
+    def _stand(self, parts: list[Standing]) -> None:
+        standing = Standing(*map(np.concatenate, zip(*parts, strict=True)))
+        self._show(standing.observation)
+        self._lives, self._score, self._steps = standing.lives.astype(np.int64), standing.score, standing.steps
 
     def _show(self, observation: Bytes) -> None:
         # Each pixel's four moments side by side in memory, as convolutions take them: OpenCV is ten times faster at it.
@@ -123,26 +128,25 @@ class BreakoutVecEnv(VecEnv):
             raise ValueError(f"actions must be from 0 to {self.num_actions - 1}, got {np.min(actions)}")
         self.served = self._to_serve
         self.taken = np.where(self.served, FIRE, self._meaning[actions])
-        self._native.send(self.taken)
+        for slots, taken in zip(self._slots, np.split(self.taken, self._ends), strict=True):
+            slots.send(taken)
 
     def step_wait(self) -> VecEnvStepReturn:
-        observation, points, terminated, truncated, info = self._native.recv()
-        self._show(observation)
-        over = terminated | truncated
-        lives = info["lives"].astype(np.int64)  # where a game ended: those of the next one
-        self.points = points.astype(np.float32)
-        self.life_lost = (lives < self._lives) | terminated
+        step = Step(*map(np.concatenate, zip(*(slots.receive() for slots in self._slots), strict=True)))
+        self._show(step.observation)
+        over = step.terminated | step.truncated
+        lives = step.lives.astype(np.int64)
+        self.points = step.points.astype(np.float32)
+        self.life_lost = (lives < self._lives) | step.terminated
         self._lives = lives
-        self._score += points.astype(np.int64)
-        self._actions[self._steps, np.arange(self.num_envs)] = self.taken
+        self._score += step.points.astype(np.int64)
         self._steps += 1
-        self._games += over
         infos: list[dict[str, Any]] = [{"lives": n} for n in lives.tolist()]
         for i in np.flatnonzero(over):
             infos[i] |= {
                 "episode": {"r": float(self._score[i]), "l": int(self._steps[i]), "t": time.time()},
-                "terminal_observation": info["final_obs"][i].copy(),
-                "TimeLimit.truncated": bool(truncated[i]),
+                "terminal_observation": step.final[i].copy(),
+                "TimeLimit.truncated": bool(step.truncated[i]),
             }
             self._score[i] = self._steps[i] = 0
         rewards = np.sign(self.points) if self.clip_rewards else self.points.copy()
@@ -152,10 +156,7 @@ class BreakoutVecEnv(VecEnv):
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs to rebuild the games as they stand: arrays and numbers."""
         return {
-            "seeds": self.seeds.copy(),
-            "games": self._games.copy(),
-            "steps": self._steps.copy(),
-            "actions": self._actions[: self._steps.max()].copy(),
+            "slots": [slots.state() for slots in self._slots],
             "score": self._score.copy(),
             "seen": zlib.crc32(self.observation.tobytes()),
         }
@@ -163,42 +164,17 @@ class BreakoutVecEnv(VecEnv):
     def restore(self, state: dict[str, Any]) -> None:
         """Rebuild the games of `state`, bit for bit, and all that will follow them.
 
-        The native environment can be neither copied nor saved. But a `classic` game is its seed, how many games its
-        slot began before it, and its actions: each slot is seeded, begins as many games (10 ms each), and plays the
-        last one's actions again (at the environment's usual speed), all slots side by side and ending together.
-
         Raises:
-            ValueError: `sticky` games (each draws on from where the last one ended), or other games than were kept.
+            ValueError: other games than were kept.
         """
-        if self.protocol != CLASSIC:
-            raise ValueError("only classic games can be rebuilt")
-        games, steps, actions = state["games"], state["steps"], state["actions"]
-        self.seeds = state["seeds"]
-        last_begins = steps.max() - steps
-        self._native.reset(seed=self.seeds)
-        for number in range(2, games.max()):
-            self._native.reset(options={"reset_mask": games > number})
-        for t in range(steps.max() + 1):
-            if (begins := last_begins == t).any():
-                seeds = np.where(games == 1, self.seeds, -1)[begins]  # -1: draw on
-                observation, info = self._native.reset(seed=seeds, options={"reset_mask": begins})
-                self._lives, self._score[begins] = info["lives"].astype(np.int64), 0
-            if t < steps.max():
-                # Until its game begins a slot waits in the one before: without FIRE that cannot end in time.
-                rows = np.maximum(t - last_begins, 0)
-                self.taken = np.where(t < last_begins, NOOP, actions[rows, np.arange(self.num_envs)]).astype(np.int64)
-                observation, points, _, _, info = self._native.step(self.taken)
-                self._lives = info["lives"].astype(np.int64)
-                self._score += points.astype(np.int64)
-        self._show(observation)
-        self._games, self._steps = games.copy(), steps.copy()
-        self._actions[: len(actions)] = actions
+        self._stand([slots.restore(kept) for slots, kept in zip(self._slots, state["slots"], strict=True)])
         if (self._score != state["score"]).any() or zlib.crc32(self.observation.tobytes()) != state["seen"]:
             raise ValueError("the games came out differently: another version of ale-py, or a file that was changed")
 
     def close(self) -> None:
         """Stop the emulators' threads."""
-        self._native.close()
+        for slots in self._slots:
+            slots.close()
 
     # What else stable-baselines3 asks of a VecEnv. The games live in native code: there are no Python
     # environments behind the slots whose attributes or methods could be reached.

@@ -25,6 +25,8 @@ class Config:
     """Agent steps in all; rounded up to whole rollouts."""
     games: int = 16
     """Games played side by side."""
+    sticky_share: float = 0.0
+    """Share of them in which the console repeats an action now and then (0 to 1); the others always obey."""
     rollout_steps: int = 64
     """Agent steps of each game between two updates."""
     epochs: int = 3
@@ -61,10 +63,10 @@ class Config:
         require_positive(self, "steps", "games", "rollout_steps", "epochs", "learning_rate", "clip_range")
         require_positive(self, "gradient_norm", "gamma", "gae_lambda", "validations", "validation_games")
         require_positive(self, "exploration")
-        for name in ("entropy_weight", "value_weight", "epsilon"):
+        for name in ("entropy_weight", "value_weight", "epsilon", "sticky_share"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UserError(f"--{name.replace('_', '-')} must be a number, 0 or more; got {getattr(self, name)}")
-        for name in ("gamma", "gae_lambda", "epsilon", "exploration"):
+        for name in ("gamma", "gae_lambda", "epsilon", "exploration", "sticky_share"):
             if getattr(self, name) > 1:
                 raise UserError(f"--{name.replace('_', '-')} must not exceed 1, got {getattr(self, name)}")
         if not 2 <= self.minibatch <= self.rollout:

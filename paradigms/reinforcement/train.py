@@ -54,7 +54,7 @@ from agents.agent import Agent
 from agents.encoder import finite
 from agents.files import Tree, UserError
 from agents.run import Run
-from envs.breakout import CLASSIC, FRAME_SKIP, LEARNT_ACTIONS, cores
+from envs.breakout import CLASSIC, FRAME_SKIP, LEARNT_ACTIONS, STICKY, cores
 from envs.vector import BreakoutVecEnv
 from paradigms.reinforcement.config import Algorithm, Config
 from paradigms.reinforcement.learner import Learner
@@ -128,10 +128,11 @@ def make_env(config: Config, seed: np.random.SeedSequence | int, threads: int | 
     Args:
         threads: for the emulators; one for each core if not said.
     """
+    sticky = round(config.games * config.sticky_share)
     return BreakoutVecEnv(
         config.games,
         seed,
-        CLASSIC,
+        [CLASSIC] * (config.games - sticky) + [STICKY] * sticky,
         actions=LEARNT_ACTIONS,
         clip_rewards=True,
         life_loss_ends=True,

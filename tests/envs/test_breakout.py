@@ -67,13 +67,14 @@ def test_fire_is_pressed_until_the_ball_flies_and_never_while_it_can_be_caught(p
 def test_learners_rewards_are_clipped_beside_the_whole_score(monkeypatch: pytest.MonkeyPatch) -> None:
     env = BreakoutVecEnv(8, 0, CLASSIC, actions=LEARNT_ACTIONS, clip_rewards=True, life_loss_ends=True)
     env.reset()
-    receive = env._native.recv
+    (slots,) = env._slots
+    receive = slots._native.recv
 
     def every_brick_is_worth_four_times_as_much() -> tuple[object, ...]:  # random play rarely meets the dear ones
         observation, points, *rest = receive()
         return observation, 4 * points, *rest
 
-    monkeypatch.setattr(env._native, "recv", every_brick_is_worth_four_times_as_much)
+    monkeypatch.setattr(slots._native, "recv", every_brick_is_worth_four_times_as_much)
     generator = np.random.default_rng(1)
     points, lost, most, ended = np.zeros(8), 0, 0.0, 0
     for _ in range(250):
@@ -160,41 +161,50 @@ def test_a_paddle_that_never_rests_is_served_all_the_same(dance: tuple[int, ...]
     assert game.over
 
 
-def test_games_that_cannot_be_copied_are_rebuilt_and_go_on_as_they_would_have() -> None:
-    env = BreakoutVecEnv(3, 3, CLASSIC, actions=LEARNT_ACTIONS)
+def test_games_that_cannot_be_copied_are_rebuilt_and_go_on_as_they_would_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("envs.slots.RENEWAL", 250)
+    protocols = [CLASSIC] * 3 + [STICKY] * 3
+    env = BreakoutVecEnv(6, 3, protocols, actions=LEARNT_ACTIONS)
+    first = env.seeds
     env.reset()
-    actions = np.random.default_rng(5).integers(3, size=(800, 3))
-    actions[:, 0] = 0  # whoever stands still loses sooner, so the slots come to differ
-    for row in actions[:500]:
+    actions = np.random.default_rng(5).integers(3, size=(1_300, 6))
+    actions[:, [0, 3]] = 0  # whoever stands still loses sooner, so the slots come to differ
+    for row in actions[:900]:
         env.step(row)
     state = env.state()
-    assert len(set(state["games"])) > 1
-    again = BreakoutVecEnv(3, 999, CLASSIC, actions=LEARNT_ACTIONS)
+    classic, sticky = state["slots"]
+    assert len(set(classic["begun"])) > 1
+    assert set(sticky["begun"]) == {1}
+    assert (env.seeds[:3] == first[:3]).all()
+    assert (env.seeds[3:] != first[3:]).any()
+    assert sticky["steps"].max() > env._steps[3:].max(), "the end of a game is repeated too"
+    again = BreakoutVecEnv(6, 999, protocols, actions=LEARNT_ACTIONS)
     again.restore(state)
-    ended = 0
-    for row in actions[500:]:  # over the ends of games, and what is drawn for the next ones
+    ended = np.zeros(6, np.int64)
+    for row in actions[900:]:  # over the ends of games, and what is drawn for the next ones
         observation, rewards, dones, infos = env.step(row)
         observation_again, rewards_again, dones_again, infos_again = again.step(row)
         assert (observation == observation_again).all()
         assert (rewards == rewards_again).all()
         assert (dones == dones_again).all()
         assert (env.life_lost == again.life_lost).all()
-        scores = [[info["episode"]["r"] for info in both if "episode" in info] for both in (infos, infos_again)]
-        assert scores[0] == scores[1]
-        ended += dones.sum()
-    assert ended >= 2
+        ends = [
+            [(info["episode"]["r"], info["episode"]["l"]) for info in both if "episode" in info]
+            for both in (infos, infos_again)
+        ]
+        assert ends[0] == ends[1]
+        ended += dones
+    assert (ended[:3].any(), ended[3:].any()) == (True, True)
+    assert (env.seeds == again.seeds).all()
     with pytest.raises(ValueError, match="differently"):
-        again.restore(state | {"actions": state["actions"][::-1].copy()})
+        again.restore(state | {"slots": [classic | {"actions": classic["actions"][::-1].copy()}, sticky]})
     for each in (env, again):
         each.close()
 
 
-def test_what_cannot_be_rebuilt_is_refused() -> None:
-    env = BreakoutVecEnv(1, 3, PROTOCOLS["sticky"])
-    env.reset()
-    with pytest.raises(ValueError, match="classic"):
-        env.restore(env.state())
-    env.close()
+def test_every_slot_needs_a_protocol() -> None:
+    with pytest.raises(ValueError, match="3 slots need as many protocols, got 2"):
+        BreakoutVecEnv(3, 0, [CLASSIC, STICKY])
 
 
 def test_the_digits_tell_of_points_and_a_ball_at_the_ceiling_does_not() -> None:
