@@ -82,15 +82,7 @@ STANDARD = Profile(
         validations=4,
         validation_games=24,
     ),
-    reinforcement.Config(
-        steps=8_000_000,
-        games=32,
-        sticky_share=0.5,
-        minibatch=512,
-        gamma=0.99,
-        validations=12,
-        validation_games=24,
-    ),
+    reinforcement.Config(steps=8_000_000, games=32, minibatch=512, gamma=0.99, validations=12, validation_games=24),
 )
 FULL = Profile(
     supervised.Config(encoder="nature", rounds=40, samples=1_000_000, validation_games=24),
@@ -107,7 +99,6 @@ FULL = Profile(
         encoder="nature",
         steps=10_000_000,
         games=128,
-        sticky_share=0.5,
         rollout_steps=32,
         minibatch=512,
         learning_rate=5e-4,

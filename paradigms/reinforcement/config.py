@@ -26,7 +26,7 @@ class Config:
     games: int = 16
     """Games played side by side."""
     sticky_share: float = 0.0
-    """Share of them in which the console repeats an action now and then (0 to 1); the others always obey."""
+    """Share of these games that are sticky (0 to 1): the console repeats an action now and then. The others obey."""
     rollout_steps: int = 64
     """Agent steps of each game between two updates."""
     epochs: int = 3

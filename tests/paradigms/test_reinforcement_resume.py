@@ -18,6 +18,7 @@ from paradigms.reinforcement import Config, train
 PQN = Config(
     steps=14 * 128,
     games=4,
+    sticky_share=0.5,
     rollout_steps=32,
     minibatch=32,
     epochs=2,
