@@ -96,7 +96,7 @@ class BreakoutVecEnv(VecEnv):
 
     @property
     def seeds(self) -> npt.NDArray[np.int64]:
-        """`(num_envs,)`, ALE's seed of each slot: the first game of slot i is `Game(seeds[i], protocol)`."""
+        """`(num_envs,)`, ALE's seed of each slot: its first game from there is `Game(seeds[i], protocol)`."""
         return np.concatenate([slots.seeds for slots in self._slots])
 
     def seed(self, seed: int | np.random.SeedSequence | None = None) -> Sequence[int]:
