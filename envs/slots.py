@@ -20,7 +20,7 @@ class Step(NamedTuple):
     terminated: Mask
     truncated: Mask
     lives: npt.NDArray[Any]  # (N,); where a game ended, those of the next one
-    final: Bytes  # (N, 4, 84, 84), the last of the game that ended; elsewhere without meaning
+    final: Bytes  # (E, 4, 84, 84), the last ones of the E games that ended
 
 
 class Standing(NamedTuple):
@@ -85,6 +85,7 @@ class Slots:
         """Wait for the end of the step."""
         observation, points, terminated, truncated, info = self._native.recv()
         lives, over = info["lives"], terminated | truncated
+        final = (info["final_obs"] if over.any() else observation)[over]
         if self._repeatable:
             self._begun += over
             self._steps[over] = 0
@@ -93,7 +94,7 @@ class Slots:
             observation, renewed = self._native.reset(seed=self.seeds[due], options={"reset_mask": due})
             lives = renewed["lives"]
             self._steps[due] = 0
-        return Step(observation, points, terminated, truncated, lives, info["final_obs"] if over.any() else observation)
+        return Step(observation, points, terminated, truncated, lives, final)
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs: arrays."""

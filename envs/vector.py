@@ -6,7 +6,7 @@ import time
 import zlib
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import cv2
 import gymnasium as gym
@@ -30,6 +30,8 @@ from envs.breakout import (
     game_seeds,
 )
 from envs.slots import Slots, Standing, Step
+
+Part = TypeVar("Part", Standing, Step)
 
 
 class BreakoutVecEnv(VecEnv):
@@ -113,7 +115,7 @@ class BreakoutVecEnv(VecEnv):
         return self.observation
 
     def _stand(self, parts: list[Standing]) -> None:
-        standing = Standing(*map(np.concatenate, zip(*parts, strict=True)))
+        standing = joined(parts)
         self._show(standing.observation)
         self._lives, self._score, self._steps = standing.lives.astype(np.int64), standing.score, standing.steps
 
@@ -132,7 +134,7 @@ class BreakoutVecEnv(VecEnv):
             slots.send(taken)
 
     def step_wait(self) -> VecEnvStepReturn:
-        step = Step(*map(np.concatenate, zip(*(slots.receive() for slots in self._slots), strict=True)))
+        step = joined([slots.receive() for slots in self._slots])
         self._show(step.observation)
         over = step.terminated | step.truncated
         lives = step.lives.astype(np.int64)
@@ -142,10 +144,10 @@ class BreakoutVecEnv(VecEnv):
         self._score += step.points.astype(np.int64)
         self._steps += 1
         infos: list[dict[str, Any]] = [{"lives": n} for n in lives.tolist()]
-        for i in np.flatnonzero(over):
+        for i, final in zip(np.flatnonzero(over), step.final, strict=True):
             infos[i] |= {
                 "episode": {"r": float(self._score[i]), "l": int(self._steps[i]), "t": time.time()},
-                "terminal_observation": step.final[i].copy(),
+                "terminal_observation": final,
                 "TimeLimit.truncated": bool(step.truncated[i]),
             }
             self._score[i] = self._steps[i] = 0
@@ -191,3 +193,8 @@ class BreakoutVecEnv(VecEnv):
         self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
     ) -> list[bool]:
         return [False] * len(list(self._get_indices(indices)))
+
+
+def joined(parts: list[Part]) -> Part:
+    """Lay what slots of several protocols brought side by side; a part that is the only one is not copied."""
+    return parts[0] if len(parts) == 1 else type(parts[0])(*map(np.concatenate, zip(*parts, strict=True)))
