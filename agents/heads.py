@@ -6,14 +6,21 @@ from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from agents.encoder import Encoder, mirror
 from agents.policy import State
-from envs.breakout import LEARNT_ACTIONS, Actions, Mask
+from envs.breakout import FRAME_SKIP, LEARNT_ACTIONS, MAX_FRAMES, Actions, Mask, score_changed
 
 MIRRORED_ORDER = (0, 2, 1)  # in a mirror RIGHT is LEFT: the place in LEARNT_ACTIONS of each action's image
+CIRCLING = 300  # steps without a point, after which a greedy agent may be going round in circles
+BLUR = 0.3  # temperature of its choice from then on, in logits
+
+Scores = npt.NDArray[np.floating[Any]]
+
+_LOTS = np.random.default_rng(0).gumbel(size=(MAX_FRAMES // FRAME_SKIP, len(LEARNT_ACTIONS)))
 
 
 class Head(nn.Module, ABC):
@@ -50,6 +57,33 @@ def of_actions(head: Head, encoder: Encoder, observation: Tensor, mirrored: bool
     return said
 
 
+def steps_without_a_point(observation: Tensor, state: State, episode_start: Mask) -> Actions:
+    """Count on from `state`, whose first array is what this returned last; `(N,)`."""
+    before = np.zeros(len(observation), np.int64) if state is None else state[0]
+    return np.where(episode_start | score_changed(observation[:, -2:].cpu().numpy()), 0, before + 1)
+
+
+def blurred(scores: Scores, dry: Actions, temperature: float) -> Scores:
+    """Help out of a loop: once it may be in one, the best of these scores is a draw from their softmax.
+
+    With one best action for each state, a game without chance can go round in circles for ever; good agents do so
+    before the last bricks. The lots are the same in every game: play remains a function of what was seen.
+
+    Args:
+        scores: `(N, 3)`.
+        dry: `(N,)` steps without a point.
+        temperature: of the softmax, in the scores' unit.
+    """
+    return scores + np.where(dry[:, None] < CIRCLING, 0.0, temperature * _LOTS[dry % len(_LOTS)])
+
+
+def choose(scores: Scores, dry: Actions, deterministic: bool, generator: np.random.Generator) -> Actions:
+    """Return places in LEARNT_ACTIONS `(N,)`: of the best logits, or drawn from their softmax."""
+    # The arg-max of scores with Gumbel noise is a draw from their softmax.
+    noisy = blurred(scores, dry, BLUR) if deterministic else scores + generator.gumbel(size=scores.shape)
+    return np.asarray(noisy.argmax(axis=1))
+
+
 class ActionHead(Head):
     """One score (logit) for each of NOOP, RIGHT, LEFT: the head of the supervised and the reinforcement agent.
 
@@ -83,6 +117,5 @@ class ActionHead(Head):
         generator: np.random.Generator,
     ) -> tuple[Actions, State]:
         scores = of_actions(self, encoder, observation, self.mirrored).float().cpu().numpy()
-        if not deterministic:
-            scores = scores + generator.gumbel(size=scores.shape)  # the arg-max of which is a draw from the softmax
-        return np.asarray(LEARNT_ACTIONS)[scores.argmax(axis=1)], None
+        dry = steps_without_a_point(observation, state, episode_start)
+        return np.asarray(LEARNT_ACTIONS)[choose(scores, dry, deterministic, generator)], (dry,)

@@ -7,7 +7,8 @@ It has learnt both from the demonstrator's labels, and plays by one of them:
 
 Both know several aims: the paddle's centre under the ball, or a quarter of a paddle beside it, which sends the ball off
 to one side. With one aim alone a deterministic game can repeat itself for ever; so after some steps without a point the
-aim goes left and right in an order that never repeats (Thue-Morse), until the score moves again.
+aim goes left and right in an order that never repeats (Thue-Morse), until the score moves again; and later still the
+choice itself is blurred, as every head's is (`heads.blurred`).
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from torch import Tensor, nn
 from agents.costs import Floats, expected_costs
 from agents.demonstrator import AIMS
 from agents.encoder import Encoder, mirror
-from agents.heads import MIRRORED_ORDER, Head
+from agents.heads import MIRRORED_ORDER, Head, choose, steps_without_a_point
 from agents.paddle import paddle_under
 from agents.policy import State
-from envs.breakout import LEARNT_ACTIONS, STICKY, Actions, Mask, score_changed
+from envs.breakout import LEARNT_ACTIONS, STICKY, Actions, Mask
 from envs.game_state import PADDLE_WIDTH
 
 Plays = Literal["actions", "landing"]
@@ -93,17 +94,15 @@ class ImitatorHead(Head):
     ) -> tuple[Actions, State]:
         logits, reading = self(encoder(observation).features)
         again, seen = self(encoder(mirror(observation)).features)  # averaging over the mirror doubles the score
-        dry, last = np.zeros((2, len(observation)), np.int64) if state is None else (state[0], state[1])
-        dry = np.where(episode_start | score_changed(observation.cpu().numpy()), 0, dry + 1)
+        last = np.zeros(len(observation), np.int64) if state is None else state[1]
+        dry = steps_without_a_point(observation, state, episode_start)
         aim = aim_after(dry)
         if self.plays == "actions":
             scores = (logits + mirrored_logits(again)).float().cpu().numpy()[np.arange(len(aim)), aim] / 2
         else:
             averaged = (reading + mirrored_reading(seen)).double().cpu().numpy() / 2
             scores = -controller_costs(averaged, aim, np.where(episode_start, 0, last))
-        if not deterministic:
-            scores = scores + generator.gumbel(size=scores.shape)  # the arg-max of which is a draw from the softmax
-        choice = scores.argmax(axis=1)
+        choice = choose(scores, dry, deterministic, generator)
         return np.asarray(LEARNT_ACTIONS)[choice], (dry, choice)
 
 

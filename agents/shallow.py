@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from agents.encoder import Encoder
-from agents.heads import Head
+from agents.heads import Head, choose, steps_without_a_point
 from agents.policy import State
 from envs.breakout import LEARNT_ACTIONS, SIDE, STACK, Actions, Mask
 
@@ -75,9 +75,8 @@ class ShallowHead(Head):
         generator: np.random.Generator,
     ) -> tuple[Actions, State]:
         scores = self(see(self.sight, encoder, observation)).cpu().numpy()
-        if not deterministic:
-            scores = scores + generator.gumbel(size=scores.shape)  # the arg-max of which is a draw from the softmax
-        return np.asarray(LEARNT_ACTIONS)[scores.argmax(axis=1)], None
+        dry = steps_without_a_point(observation, state, episode_start)
+        return np.asarray(LEARNT_ACTIONS)[choose(scores, dry, deterministic, generator)], (dry,)
 
 
 class BayesHead(ShallowHead):

@@ -8,9 +8,11 @@ import numpy as np
 from torch import Tensor, nn
 
 from agents.encoder import Encoder
-from agents.heads import Head, of_actions
+from agents.heads import Head, blurred, of_actions, steps_without_a_point
 from agents.policy import State
 from envs.breakout import LEARNT_ACTIONS, Actions, Mask
+
+BLUR = 0.05  # temperature of a greedy choice that may go in circles, in points
 
 
 class ValueHead(Head):
@@ -50,8 +52,11 @@ class ValueHead(Head):
         deterministic: bool,
         generator: np.random.Generator,
     ) -> tuple[Actions, State]:
-        best = of_actions(self, encoder, observation, self.mirrored).argmax(dim=1).cpu().numpy()  # (N,)
-        if not deterministic:
-            anything = generator.integers(len(LEARNT_ACTIONS), size=len(best))
-            best = np.where(generator.random(len(best)) < self.epsilon, anything, best)
-        return np.asarray(LEARNT_ACTIONS)[best], None
+        values = of_actions(self, encoder, observation, self.mirrored).float().cpu().numpy()
+        dry = steps_without_a_point(observation, state, episode_start)
+        if deterministic:
+            best = blurred(values, dry, BLUR).argmax(axis=1)  # (N,)
+        else:
+            anything = generator.integers(len(LEARNT_ACTIONS), size=len(values))
+            best = np.where(generator.random(len(values)) < self.epsilon, anything, values.argmax(axis=1))
+        return np.asarray(LEARNT_ACTIONS)[best], (dry,)
