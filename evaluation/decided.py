@@ -1,10 +1,11 @@
 """Games that hold no further point are not played to the end of time.
 
 The game never ends by itself while the ball is kept in play, and that costs hours in two cases: both walls are gone,
-so that there is nothing left to hit; or a greedy agent goes round in circles. Where nothing is left to chance, a game
-that is in a state in which it has been before must repeat itself, because its policy does. (Only the console's own
-frame counter tells the rounds apart. All that it does is to put the console to sleep after 65,000 frames, which wins no
-point either.) Such games are stopped and count as truncated; their scores are those they would have at the frame cap.
+so that there is nothing left to hit; or a greedy agent goes round in circles (this project's own leave them, as
+`agents.heads.blurred` says; others do not). Where nothing is left to chance, a game that is in a state in which it has
+been before must repeat itself, because its policy does. (Only the console's own frame counter tells the rounds apart.
+All that it does is to put the console to sleep after 65,000 frames, which wins no point either.) Such games are stopped
+and count as truncated; their scores are those they would have at the frame cap.
 """
 
 from __future__ import annotations

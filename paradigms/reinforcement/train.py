@@ -35,6 +35,8 @@ What differs from the papers in both, why, and what each is worth as far as it w
 5. The bytes of a rollout become a tensor once, channels last, and the network runs under bfloat16 where that is faster:
    6,888 instead of 4,263 samples/s of training on a core that has instructions for it, a fifth on one that has not.
 6. The agent is not simply the last one: one from along the way is kept if it leads in validation (`../validation.py`).
+7. A greedy agent that has not won a point for 300 steps blurs its choice (`agents.heads.blurred`): 387 +- 6 instead of
+   372 +- 8 points (the reference agent; 24 `classic` games from scattered starts, 10 of which never ended before).
 
 Resuming is exact on a CPU: weights, optimiser, random states and games come back, the rollout that was on its way is
 gathered again, and the agent has the bits that it would have had (given the same number of cores, and the same
