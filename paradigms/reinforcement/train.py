@@ -10,7 +10,7 @@ the shared encoder, in stable-baselines3's loop, and at the same speed. The piec
 - `../validation.py`: which of the agents along the way is the best.
 
 On one H200 and 16 cores the full profile makes 14,000 steps/s (the emulators alone: 16,800), 12,800 with all that is
-around them; its agent scored 376 in `classic` and 330 (302 to 356) in `sticky` games after 6.1M steps (8 minutes).
+around them; its agent scored 382 in `classic` and 330 (302 to 356) in `sticky` games after 6.1M steps (8 minutes).
 With `--minibatch 256`, twice the gradient steps, and 8.0M steps (8,700 steps/s on a slower machine with an H200, the
 last tenth on a CPU) it scored 400 and 182 (144 to 224): it learns in games that always obey, perhaps by then in those
 alone. Half of the games can be others (`--sticky-share 0.5`); what that is worth after so many steps is not measured.
