@@ -99,6 +99,7 @@ FULL = Profile(
         encoder="nature",
         steps=10_000_000,
         games=128,
+        sticky_share=0.5,
         rollout_steps=32,
         minibatch=512,
         learning_rate=5e-4,
