@@ -24,15 +24,16 @@ class Contrast(Objective):
         features_dim: of the feature vector.
     """
 
-    together = 4
+    together, seen = 4, 2
 
     def __init__(self, features_dim: int) -> None:
         super().__init__()
         self.ahead = nn.Linear(features_dim + 3, PROJECTION)
         self.there = nn.Linear(features_dim, PROJECTION)
 
-    def forward(self, now: Tensor, after: Tensor, actions: Tensor, readings: Tensor) -> Tensor:
+    def forward(self, features: Tensor, actions: Tensor, readings: Tensor) -> Tensor:
         """See `Objective.forward`; needs no readings."""
+        now, after = features.unbind(2)
         guess = _direction(self.ahead(torch.cat([now, actions], dim=2)))  # (S, M, 64)
         moments = _direction(self.there(after))
         return info_nce(guess @ moments.transpose(1, 2) / TEMPERATURE)

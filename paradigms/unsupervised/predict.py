@@ -34,11 +34,12 @@ class Prediction(Objective):
         self.tell = nn.Linear(features_dim, len(thresholds) * 3)
         self.foretell = nn.Linear(features_dim + 3, len(thresholds) * 3)
 
-    def forward(self, now: Tensor, after: Tensor, actions: Tensor, readings: Tensor) -> Tensor:
+    def forward(self, features: Tensor, actions: Tensor, readings: Tensor) -> Tensor:
         """See `Objective.forward`."""
-        told = self.tell(torch.stack([now, after], dim=2)).view(readings.shape)
-        foretold = self.foretell(torch.cat([now, actions], dim=2)).view(readings[:, :, 1].shape)
-        return place_loss(told, readings, self.thresholds) + place_loss(foretold, readings[:, :, 1], self.thresholds)
+        features, (now, after) = features.squeeze(2), readings.unbind(2)
+        told = self.tell(features).view(now.shape)
+        foretold = self.foretell(torch.cat([features, actions], dim=2)).view(after.shape)
+        return place_loss(told, now, self.thresholds) + place_loss(foretold, after, self.thresholds)
 
 
 def place_loss(told: Tensor, truth: Tensor, thresholds: Tensor) -> Tensor:

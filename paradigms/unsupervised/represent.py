@@ -22,7 +22,7 @@ _SAMPLE = 400  # pictures, for the background
 _SPREAD = 2_000  # pictures, for the spread of each pixel
 _LOSS_SCALE = 100.0  # keeps the numbers near one
 _NOTHING = 1e-6  # a loss below this is none
-PAIRS = 3  # of moments for the objective, for each observation that is redrawn
+SEEN = 6  # observations for the objective, for each one that is redrawn
 
 Rows = npt.NDArray[np.int64]
 
@@ -70,8 +70,8 @@ class KeypointTraining:
     Args:
         total_steps: gradient steps in all; the learning rate warms up and falls in two stages.
         batch: observations redrawn in a step.
-        objective: None trains the keypoints alone. It gets pairs of its own: they pass the encoder alone, for a tenth
-            of what an observation that is redrawn costs.
+        objective: None trains the keypoints alone. It gets observations of its own: they pass the encoder alone, for a
+            tenth of what one that is redrawn costs.
         readings: `(T, N, R, 3)`, what some of the keypoints read of the rollout before; only an objective needs them.
     """
 
@@ -92,8 +92,8 @@ class KeypointTraining:
         self.encoder, self.head, self.rollout, self.residual = encoder, head, rollout, residual
         self.generator, self.total_steps, self.batch = generator, total_steps, batch
         self.objective, self.readings = objective, readings
-        self.stretches = max(1, PAIRS * batch // objective.together) if objective is not None else 0
-        """Stretches of play, from each of which an objective gets some pairs."""
+        self.stretches = max(1, SEEN * batch // (objective.together * objective.seen)) if objective is not None else 0
+        """Stretches of play, from each of which an objective gets some moments."""
         self.learning_rate, self.step, self.losses = learning_rate, 0, [1.0]
         self.device = head.template.device
         self.precision = fastest_precision(encoder, self.device, batch)
@@ -104,8 +104,9 @@ class KeypointTraining:
 
     @property
     def observations(self) -> int:
-        """Passed through the encoder in one step: redrawn, and in pairs."""
-        return self.batch + 2 * self.stretches * (self.objective.together if self.objective is not None else 0)
+        """Passed through the encoder in one step: redrawn, and for the objective."""
+        objective = self.objective
+        return self.batch + (self.stretches * objective.together * objective.seen if objective is not None else 0)
 
     def advance(self) -> float:
         """Take one gradient step; returns the keypoints' loss."""
@@ -116,8 +117,8 @@ class KeypointTraining:
         steps, games = self.rollout.taken.shape
         t, game = self.generator.integers(0, steps, self.batch), self.generator.integers(0, games, self.batch)
         target = torch.from_numpy(self.residual(t + STACK - 1, game)).to(self.device)
-        pairs = self._draw_pairs() if self.objective is not None else (t[:0], game[:0])
-        seen = self.rollout.observations(*(np.append(one, two) for one, two in zip((t, game), pairs, strict=True)))
+        moments = self._draw_moments() if self.objective is not None else (t[:0], game[:0])
+        seen = self.rollout.observations(*(np.append(one, two) for one, two in zip((t, game), moments, strict=True)))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision is torch.bfloat16):
             encoding = self.encoder(torch.from_numpy(seen).to(self.device))
             heat = self.head([feature_map[: self.batch] for feature_map in encoding.maps])
@@ -125,7 +126,7 @@ class KeypointTraining:
         drawn = _LOSS_SCALE * (self.residual.weight.to(self.device) * error.square()).mean()
         loss = drawn.clamp(min=_NOTHING).log()
         if self.objective is not None:
-            loss = loss + self._judge(encoding.features[self.batch :].float(), *pairs)
+            loss = loss + self._judge(encoding.features[self.batch :].float(), *moments)
         self.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self.optimizer.step()
@@ -135,25 +136,26 @@ class KeypointTraining:
             raise UserError("the keypoint loss is no longer a number; give a smaller --learning-rate")
         return float(np.mean(self.losses))
 
-    def _draw_pairs(self) -> tuple[Rows, Rows]:
-        """Draw steps and games `(2 S M,)`: a few from each of S stretches of play, then the same one step on."""
+    def _draw_moments(self) -> tuple[Rows, Rows]:
+        """Draw steps and games `(S M V,)`: some moments of S stretches of play, the next beside each if it is seen."""
         assert self.objective is not None
         steps, games = self.rollout.taken.shape
-        each = self.objective.together
+        each, seen = self.objective.together, self.objective.seen
         start = self.generator.integers(0, steps - SECONDS + 1, self.stretches)
         within = self.generator.permuted(np.tile(np.arange(SECONDS - 1), (self.stretches, 1)), axis=1)[:, :each]
-        t, game = (start[:, None] + within).ravel(), np.repeat(self.generator.integers(0, games, self.stretches), each)
-        return np.append(t, t + 1), np.append(game, game)
+        t = (start[:, None] + within)[..., None] + np.arange(seen)  # (S, M, V)
+        game = self.generator.integers(0, games, self.stretches)
+        return t.ravel(), np.repeat(game, each * seen)
 
     def _judge(self, features: Tensor, t: Rows, game: Rows) -> Tensor:
         assert self.objective is not None and self.readings is not None
-        each, half = self.objective.together, len(t) // 2
-        now, after = features.view(2, -1, each, features.shape[1])  # (S, M, D) each
-        taken = torch.from_numpy(CODES[self.rollout.taken[t[:half], game[:half]]]).to(self.device)
+        each, seen = self.objective.together, self.objective.seen
+        t, game = t[::seen], game[::seen]  # (S M,)
+        taken = torch.from_numpy(CODES[self.rollout.taken[t, game]]).to(self.device)
         actions = torch.eye(3, device=self.device)[taken].view(-1, each, 3)
-        readings = torch.from_numpy(self.readings[t, game]).to(self.device)
-        readings = readings.view(2, -1, each, *readings.shape[1:])
-        loss: Tensor = self.objective(now, after, actions, readings.permute(1, 2, 0, 3, 4))
+        readings = torch.from_numpy(self.readings[t[:, None] + (0, 1), game[:, None]]).to(self.device)
+        readings = readings.view(-1, each, *readings.shape[1:])
+        loss: Tensor = self.objective(features.view(-1, each, seen, features.shape[1]), actions, readings)
         return loss.clamp(min=_NOTHING).log()
 
     def state(self) -> dict[str, Any]:

@@ -71,9 +71,9 @@ class Config:
     """Keypoints to look for."""
     keypoint_steps: int = 1_200
     """Gradient steps on the keypoints, after the random round."""
-    refresh_steps: int = 700
+    refresh_steps: int = 1_000
     """Gradient steps on the keypoints, each time they are trained again."""
-    refresh_after: tuple[int, ...] = (1, 3)
+    refresh_after: tuple[int, ...] = (1, 3, 5)
     """Planned rounds after which they are: on the pictures of the first round, the middle one and the last two. All
     rounds are then read anew."""
     objective: Literal["predict", "contrast"] = "predict"

@@ -24,7 +24,8 @@ from paradigms.unsupervised.contrast import Contrast
 from paradigms.unsupervised.explore import Experience, read_all
 from paradigms.unsupervised.insight import Landings
 from paradigms.unsupervised.limits import check_memory, free_memory
-from paradigms.unsupervised.objective import SECONDS
+from paradigms.unsupervised.objective import SECONDS, Objective
+from paradigms.unsupervised.predict import Prediction
 from paradigms.unsupervised.train import Learner
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -215,13 +216,14 @@ def test_keypoints_that_are_no_numbers_are_refused_with_the_flag() -> None:
         read_all(Encoder("small"), head, rollout, lambda: None)
 
 
-def test_pairs_for_an_objective_are_a_moment_and_the_next_of_a_few_stretches() -> None:
+@pytest.mark.parametrize("make", [lambda: Prediction(256, torch.tensor([0.5, 0.5])), lambda: Contrast(256)])
+def test_an_objective_gets_moments_of_many_stretches_and_the_next_ones_if_it_sees_them(make: type[Objective]) -> None:
     steps, games = 50, 5
     pictures = np.random.default_rng(0).integers(0, 256, (steps + 4, games, 84, 84), dtype=np.uint8)
     mask = np.zeros((steps, games), np.bool_)
     age, taken = np.full((steps + 1, games), 9), np.ones((steps, games), np.int64)
     rollout = Transitions(pictures, age, taken, mask.astype(np.float32), mask, mask)
-    objective = Contrast(256)
+    objective = make()
     training = represent.KeypointTraining(
         Encoder("small"), KeypointHead("small", 3), rollout,
         represent.MovingResidual(pictures, np.random.default_rng(0)), np.random.default_rng(1),
@@ -229,14 +231,15 @@ def test_pairs_for_an_objective_are_a_moment_and_the_next_of_a_few_stretches() -
         readings=np.zeros((steps, games, 2, 3), np.float32),
     )  # fmt: skip
     for _ in range(20):
-        t, game = training._draw_pairs()
-        now, after = t.reshape(2, -1, objective.together)
-        assert len(t) == 2 * 48, "three pairs for each observation that is redrawn"
-        assert (after == now + 1).all() and after.max() < steps
+        t, game = training._draw_moments()
+        assert len(t) == 96, "six for each observation that is redrawn"
+        moments = t.reshape(-1, objective.together, objective.seen)
+        now = moments[..., 0]
+        assert (moments[..., -1] == now + objective.seen - 1).all() and now.max() + 1 < steps
         assert (np.ptp(now, axis=1) < SECONDS).all(), "one stretch"
         assert all(len(set(row)) == objective.together for row in now.tolist()), "each moment once"
-        assert (np.ptp(game.reshape(2, -1, objective.together), axis=2) == 0).all(), "one game"
-    assert training.observations == 16 + 2 * 48
+        assert (np.ptp(game.reshape(len(moments), -1), axis=1) == 0).all(), "one game"
+    assert training.observations == 16 + 96
     before = training.encoder.linear.weight.clone()
     training.advance()
     assert not torch.equal(training.encoder.linear.weight, before), "the feature vector learns"

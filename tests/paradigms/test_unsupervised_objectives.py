@@ -23,15 +23,15 @@ def test_place_loss_by_hand() -> None:
     assert place_loss(told, truth, torch.tensor([0.5, 0.5])).item() == pytest.approx(expected)
 
 
-def dots(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def dots(generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Stretches of a dot that goes where the action sends it, seen through a fixed linear map, beside a still wall."""
     actions = torch.eye(3)[torch.randint(0, 3, (4, 6), generator=generator)]
     now = 20 + 40 * torch.rand(4, 6, 2, generator=generator)
     after = now + 8 * torch.stack([actions[..., 1] - actions[..., 2], torch.zeros(4, 6)], dim=2)
     wall = torch.randn(4, 1, 2, generator=generator).expand(4, 6, 2)  # one for all of a stretch
-    sure = torch.full((4, 6, 2, 1, 1), 0.9)
-    readings = torch.cat([torch.stack([now, after], dim=2)[..., None, :], sure], dim=-1)
-    return torch.cat([now / 84, wall], dim=2), torch.cat([after / 84, wall], dim=2), actions, readings
+    places = torch.stack([now, after], dim=2)  # (4, 6, 2, 2)
+    readings = torch.cat([places[..., None, :], torch.full((4, 6, 2, 1, 1), 0.9)], dim=-1)
+    return torch.cat([places / 84, wall[:, :, None].expand(places.shape)], dim=3), actions, readings
 
 
 @pytest.mark.parametrize("make", [lambda: Prediction(4, torch.tensor([0.5])), lambda: Contrast(4)])
@@ -41,7 +41,8 @@ def test_what_moves_can_be_learnt(make: type[Objective]) -> None:
     optimizer = torch.optim.Adam(objective.parameters(), 2e-2)
     losses = []
     for _ in range(120):
-        loss = objective(*dots(generator))
+        features, actions, readings = dots(generator)
+        loss = objective(features[:, :, : objective.seen], actions, readings)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -53,6 +54,6 @@ def test_the_wall_alone_tells_no_moment_from_another() -> None:
     """Negatives from the same stretch: features that carry only the wall can do no better than guess."""
     torch.manual_seed(0)
     generator, objective = torch.Generator().manual_seed(0), Contrast(4)
-    now, after, actions, readings = dots(generator)
-    now[..., :2], after[..., :2], actions = 0, 0, torch.zeros_like(actions)
-    assert objective(now, after, actions, readings).item() == pytest.approx(np.log(6), abs=1e-4)
+    features, actions, readings = dots(generator)
+    features[..., :2], actions = 0, torch.zeros_like(actions)
+    assert objective(features, actions, readings).item() == pytest.approx(np.log(6), abs=1e-4)
