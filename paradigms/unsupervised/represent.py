@@ -22,7 +22,7 @@ _SAMPLE = 400  # pictures, for the background
 _SPREAD = 2_000  # pictures, for the spread of each pixel
 _LOSS_SCALE = 100.0  # keeps the numbers near one
 _NOTHING = 1e-6  # a loss below this is none
-OBSERVATIONS = 6  # of its own that an objective gets, for each one that is redrawn
+OWN = 6  # observations that an objective gets, for each one that is redrawn
 
 Rows = npt.NDArray[np.int64]
 
@@ -92,7 +92,7 @@ class KeypointTraining:
         self.encoder, self.head, self.rollout, self.residual = encoder, head, rollout, residual
         self.generator, self.total_steps, self.batch = generator, total_steps, batch
         self.objective, self.readings = objective, readings
-        self.stretches = max(1, OBSERVATIONS * batch // (objective.together * objective.seen)) if objective is not None else 0
+        self.stretches = max(1, OWN * batch // (objective.together * objective.seen)) if objective is not None else 0
         """Stretches of play, from each of which an objective gets some moments."""
         self.learning_rate, self.step, self.losses = learning_rate, 0, [1.0]
         self.device = head.template.device
