@@ -81,10 +81,10 @@ def read_probe(path: Path) -> Probe:
 
 
 def readout_rows(found: dict[str, tuple[Readout, ...]]) -> list[tuple[str, ...]]:
-    """One row for each representation: its name, then for each variable `linear / small network`, error and R2."""
+    """One row for each representation: its name, then for each variable `linear / small network`, error over R2."""
     rows = []
     for name, readouts in found.items():
-        cells = [f"{r.linear_error:.1f} / {r.mlp_error:.1f}\nR2 {r.linear_r2:.2f} / {r.mlp_r2:.2f}" for r in readouts]
+        cells = [f"{r.linear_error:.1f} / {r.mlp_error:.1f}\n{r.linear_r2:.2f} / {r.mlp_r2:.2f}" for r in readouts]
         rows.append((name, *cells))
     return rows
 

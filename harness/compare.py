@@ -201,7 +201,7 @@ def probe_tables(probes: Sequence[Probe]) -> list[Table]:
     """Return what was probed as a terminal shows it."""
     short = [short_name(one.agent) for one in probes]
     named = [(one.agent if short.count(name) > 1 else name, one) for name, one in zip(short, probes, strict=True)]
-    caption = "Median error in screen pixels (bricks: number) of a linear map / a small network, and R2"
+    caption = "Median error in screen pixels (bricks: number) of a linear map / a small network; below it R2"
     seen = table(caption, ("features of", *VARIABLES), readout_rows(side_by_side(named)))
     rows = [sight_row(name, one.keypoints) for name, one in named if one.keypoints is not None]
     known = table("What the planner knows as it plays", ("planner of", *SIGHT_COLUMNS), rows)
@@ -215,11 +215,12 @@ def cluster_table(found: Sequence[Clusters]) -> Table:
 
 
 def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """Return rows as a terminal shows them: names fold where there is no room, numbers never."""
+    """Return rows as a terminal shows them: where room is short names fold, headings between words, numbers never."""
     shown = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
-    for number, column in enumerate(columns):
-        name = number == 0
-        shown.add_column(column, justify="left" if name else "right", no_wrap=not name, overflow="fold")
+    shown.add_column(columns[0], overflow="fold")
+    for column, cells in zip(columns[1:], zip(*(row[1:] for row in rows), strict=True), strict=True):
+        unbroken = [*column.split(), *(line for cell in cells for line in cell.split("\n"))]
+        shown.add_column(column, justify="right", min_width=max(map(len, unbroken)))
     for row in rows:
         shown.add_row(*map(escape, row))
     return shown

@@ -67,6 +67,15 @@ def test_readers_read_what_is_there_and_nothing_where_nothing_is(frames: Frames)
     assert blind["ball x"].linear_error > 10
 
 
+def test_a_few_things_lost_do_not_bend_the_linear_reader(frames: Frames) -> None:
+    generator = np.random.default_rng(0)
+    known = generator.normal(size=(len(frames.truth), 8))
+    known[:, 3] = frames.truth[:, 0] / 5
+    lost = generator.random(len(known)) < 0.15
+    known[lost, 3] = generator.permutation(known[lost, 3])
+    assert read_out(known, frames)[0].linear_error < 1
+
+
 def planner(self_slot: int, world_slot: int) -> PlannerHead:
     head = PlannerHead("small", slots=3, memories=0, cells=4, transitions=0)
     head.get_buffer("roles")[:] = head.get_buffer("roles").new_tensor([self_slot, world_slot])

@@ -17,10 +17,11 @@ from agents import Agent
 from agents.encoder import Encoder
 from agents.files import write_json
 from agents.heads import ActionHead
+from evaluation.probed import SIGHT_COLUMNS, VARIABLES, read_probe, readout_rows, sight_row
 from evaluation.reading import points
 from evaluation.record import read_evaluations
 from harness.cli import COMMANDS, main
-from harness.compare import score_table
+from harness.compare import probe_tables, score_table
 from harness.profiles import PARADIGMS, PROFILES
 
 Refuse = Callable[..., str]
@@ -223,6 +224,18 @@ def test_numbers_stand_whole_where_a_terminal_is_narrow(agent: str) -> None:
         assert points(number) in said
     assert sticky.protocol in said
     assert "[/b]" not in agent or "[/b]" in said
+
+
+def test_probes_stand_whole_where_a_terminal_is_narrow() -> None:
+    found = read_probe(Path(__file__).parents[2] / "results" / "quick" / "unsupervised" / "seed_0" / "probe.json")
+    console = Console(width=80, file=StringIO())
+    for shown in probe_tables([replace(found, agent="runs/quick/unsupervised_components/seed_0/agent.safetensors")]):
+        console.print(shown)
+    said = console.file.getvalue()
+    assert "unsupervised" in said
+    assert all(word in said for name in (*VARIABLES, *SIGHT_COLUMNS) for word in name.split())
+    for cell in (*readout_rows(found.representations)[0][1:], *sight_row("", found.keypoints)[1:]):
+        assert all(line in said for line in cell.split("\n"))
 
 
 def test_each_algorithm_has_its_own_numbers_and_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
