@@ -14,7 +14,7 @@ from agents.planner import PlannerHead
 from agents.policy import State
 from agents.rollout import Transitions
 from agents.tracker import CODES, LAST, Floats
-from envs.breakout import LEARNT_ACTIONS, Actions, Bytes, Mask, ball_must_be_served
+from envs.breakout import BOTH_WALLS, LEARNT_ACTIONS, LIVES, Actions, Bytes, Mask, ball_must_be_served
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Experience:
 
     @property
     def score(self) -> float:
-        """Points that five lives won on average: the mean full-game score, cut-off games included."""
-        return float(5 * self.points.sum() / max(1, self.life_lost.sum()))
+        """Points that five lives won on average, cut-off games included; at most what a game holds."""
+        return min(float(LIVES * self.points.sum() / max(1, self.life_lost.sum())), float(BOTH_WALLS))
 
 
 class Explorer:

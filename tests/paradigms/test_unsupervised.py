@@ -205,6 +205,15 @@ def test_refuses_what_cannot_work() -> None:
         Experience(np.zeros((0, 2, 3, 3)), empty.astype(int), empty, empty.astype(bool), empty.astype(bool))
 
 
+@pytest.mark.parametrize(("lives", "score"), [(10, 300.0), (2, 864.0), (0, 864.0)])
+def test_no_round_scores_more_than_a_game_holds(lives: int, score: float) -> None:
+    steps = 20
+    lost = (np.arange(steps) < lives)[:, None]
+    over = np.arange(steps)[:, None] == steps - 1
+    points = np.full((steps, 1), 30.0, np.float32)
+    assert Experience(np.zeros((steps, 1, 3, 3)), np.zeros((steps, 1), int), points, lost, over).score == score
+
+
 def test_keypoints_that_are_no_numbers_are_refused_with_the_flag() -> None:
     steps, games = 12, 2
     mask = np.zeros((steps, games), np.bool_)
