@@ -77,8 +77,8 @@ STANDARD = Profile(
     unsupervised.Config(
         rounds=20,
         keypoint_steps=2_000,
-        refresh_steps=2_000,
-        refresh_after=(1, 3, 8),
+        refresh_steps=3_000,
+        refresh_after=(1, 3, 8, 16),
         validations=4,
         validation_games=24,
     ),
