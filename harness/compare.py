@@ -218,8 +218,8 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     """Return rows as a terminal shows them: where room is short names fold, headings between words, numbers never."""
     shown = Table(title=title, box=SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     shown.add_column(columns[0], overflow="fold")
-    for column, cells in zip(columns[1:], zip(*(row[1:] for row in rows), strict=True), strict=True):
-        unbroken = [*column.split(), *(line for cell in cells for line in cell.split("\n"))]
+    for number, column in enumerate(columns[1:], start=1):
+        unbroken = [*column.split(), *(line for row in rows for line in row[number].split("\n"))]
         shown.add_column(column, justify="right", min_width=max(map(len, unbroken)))
     for row in rows:
         shown.add_row(*map(escape, row))
