@@ -4,9 +4,9 @@ A linear map and a small network are fitted to the features of some games and te
 "Understanding intermediate layers using linear classifier probes"; for Atari: Anand et al. 2019, "Unsupervised State
 Representation Learning in Atari"). The linear map is fitted by Huber's loss (1964, "Robust Estimation of a Location
 Parameter"), for it is judged by its median error: least squares bend to the few balls that are lost among the bricks,
-and misread the planners' features by a third more, at no better R2. Each variable stands by itself, for a mean hides
-the ball. The same frames go through an untrained encoder and through the principal components of the pixels: what
-those know, nobody had to learn. Planners are also watched as they follow ball and paddle from picture to picture.
+and misread the planners' features by a third more, at about the same R2. Each variable stands by itself, for a mean
+hides the ball. The same frames go through an untrained encoder and through the principal components of the pixels:
+what those know, nobody had to learn. Planners are also watched as they follow ball and paddle from picture to picture.
 """
 
 from __future__ import annotations
