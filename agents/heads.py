@@ -63,7 +63,7 @@ def steps_without_a_point(observation: Tensor, state: State, episode_start: Mask
     return np.where(episode_start | score_changed(observation[:, -2:].cpu().numpy()), 0, before + 1)
 
 
-def blurred(scores: Scores, dry: Actions, temperature: float) -> Scores:
+def blurred(scores: Scores, dry: Actions, temperature: float | Scores) -> Scores:
     """Help out of a loop: once it may be in one, the best of these scores is a draw from their softmax.
 
     With one best action for each state, a game without chance can go round in circles for ever; good agents do so
@@ -72,7 +72,7 @@ def blurred(scores: Scores, dry: Actions, temperature: float) -> Scores:
     Args:
         scores: `(N, 3)`.
         dry: `(N,)` steps without a point.
-        temperature: of the softmax, in the scores' unit.
+        temperature: of the softmax, in the scores' unit; or one for each row, `(N, 1)`.
     """
     return scores + np.where(dry[:, None] < CIRCLING, 0.0, temperature * _LOTS[dry % len(_LOTS)])
 

@@ -30,7 +30,7 @@ from torch import Tensor
 from agents import tracker
 from agents.components import PrincipalComponents
 from agents.encoder import Encoder, Width
-from agents.heads import Head
+from agents.heads import CIRCLING, Head, blurred
 from agents.keypoints import KeypointHead
 from agents.policy import State
 from agents.tracker import Floats
@@ -46,6 +46,7 @@ OFFSETS = np.arange(-SIDE, SIDE + 0.25, 0.5)  # pixels between landing and self,
 KINDS = 4  # kinds of falls
 AIMS = 6  # offsets to choose among when nothing is won any more
 PATIENCE = 150  # steps without a change of the score until it takes aim
+TEMPERATURE = 0.02  # of a draw among the actions: a chance of one in fifty to come back
 SCORE_WEIGHT = 0.1  # of the points that followed an offset, beside coming back at all
 VOTERS, VOTE_SOFTNESS = 3, 0.2  # nearest memories; pixels squared
 NEIGHBOURS, CELL_SOFTNESS = 3, 0.05  # nearest cells between which values are interpolated; pixels squared
@@ -149,8 +150,11 @@ class PlannerHead(Head):
         self.last_readings = self.read(encoder, observation)
         after = self.observe(before, self.last_readings, pictures, episode_start)
         self.last_values = values = self.plans.values(after)  # (N, 3)
-        if not deterministic:  # a draw from the softmax at the temperature of a chance of one in fifty
-            values = values + 0.02 * generator.gumbel(size=values.shape)
+        if deterministic:  # a loop that outlasts a little blur meets a larger one
+            dry = after[:, tracker.DRY].astype(int)
+            values = blurred(values, dry, TEMPERATURE * dry[:, None] / CIRCLING)
+        else:
+            values = values + TEMPERATURE * generator.gumbel(size=values.shape)
         choice = values.argmax(axis=1)
         after[:, tracker.LAST] = np.where(ball_must_be_served(pictures), 0, choice)
         return np.asarray(LEARNT_ACTIONS)[choice], (after,)

@@ -66,10 +66,7 @@ def track(state: Floats, self_reading: Floats, world_reading: Floats, thresholds
     after[:, SELF_DX] = np.where(start, 0, after[:, SELF_X] - before[:, SELF_X])
     gap = np.floor(before[:, UNSEEN]) + 1
     moved = world_reading[:, :2] - before[:, [WORLD_X, WORLD_Y]]
-    moves = np.abs(moved).sum(axis=1)
-    on_course = _on_course(before, world_reading[:, None])[:, 0]
-    sure = world_reading[:, 2] > thresholds[1] * np.where(on_course, _ENOUGH, 1)
-    seen = sure & (moves > _STILL) & ((gap > _GAP) | (moves < _LEAP * gap))
+    seen = _seen(before, world_reading[:, None], thresholds[1])[0][:, 0]
     fresh = seen & (gap <= _GAP)
     velocity = np.where(fresh[:, None], moved / gap[:, None], 0)
     change = velocity - before[:, [WORLD_DX, WORLD_DY]]
@@ -84,24 +81,32 @@ def track(state: Floats, self_reading: Floats, world_reading: Floats, thresholds
 def attend(state: Floats, readings: Floats, roles: tuple[int, int], thresholds: Floats, start: Mask) -> Floats:
     """Choose which slot to read the world's thing from: `(N, K, 3)` -> `(N, 3)`.
 
-    Its own slot, unless that one is off course and another one (never self's) goes on where the thing was heading: a
-    thing may be split over two slots.
+    Its own slot, unless that one does not see it and another one (never self's) does where the thing was heading: a
+    thing may be split over two slots. What its own slot sees counts more than any course: as the thing turns, something
+    else may well go on.
     """
-    on_course = _on_course(state, readings) & (readings[..., 2] > thresholds[1] * _ENOUGH) & ~start[:, None]  # (N, K)
-    on_course[:, roles[0]] = False
-    surest = np.where(on_course, readings[..., 2], -1).argmax(axis=1)
-    other = on_course.any(axis=1) & ~on_course[:, roles[1]]
+    seen, on_course = _seen(state, readings, thresholds[1])  # (N, K)
+    others = seen & on_course & ~start[:, None]
+    others[:, roles[0]] = False
+    surest = np.where(others, readings[..., 2], -1).argmax(axis=1)
+    other = others.any(axis=1) & ~seen[:, roles[1]]
     chosen: Floats = readings[np.arange(len(readings)), np.where(other, surest, roles[1])]
     return chosen
 
 
-def _on_course(state: Floats, readings: Floats) -> Mask:
-    """Whether readings `(N, K, 3)` are where the world's thing was heading when it was last seen, not long ago."""
+def _seen(state: Floats, readings: Floats, threshold: float) -> tuple[Mask, Mask]:
+    """Whether readings `(N, K, 3)` can be the world's thing; and are where it was heading when last seen, not long ago.
+
+    Still things and leaps cannot; a faint reading can where it was heading.
+    """
     gap = np.floor(state[:, UNSEEN, None]) + 1  # (N, 1)
     moved = readings[..., :2] - state[:, None, [WORLD_X, WORLD_Y]]  # (N, K, 2)
+    moves = np.abs(moved).sum(axis=2)
     off_course = np.abs(moved - state[:, None, [WORLD_DX, WORLD_DY]] * gap[..., None]).sum(axis=2)
-    near: Mask = (gap <= _GAP) & (off_course < _COURSE)
-    return near
+    on_course: Mask = (gap <= _GAP) & (off_course < _COURSE)
+    sure = readings[..., 2] > threshold * np.where(on_course, _ENOUGH, 1)
+    seen: Mask = sure & (moves > _STILL) & ((gap > _GAP) | (moves < _LEAP * gap))
+    return seen, on_course
 
 
 def track_all(readings: Floats, taken: Actions, over: Mask, roles: tuple[int, int], thresholds: Floats) -> Floats:

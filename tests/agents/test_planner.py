@@ -274,6 +274,20 @@ def test_a_thing_split_over_two_slots_is_followed_and_a_stray_slot_is_not() -> N
     assert (tracker.attend(state, readings, (0, 1), both, ~start) == readings[:, 1]).all()  # nor in a new game
 
 
+def test_a_thing_that_turns_is_not_left_for_another_that_goes_on() -> None:
+    both, start = np.array([0.5, 0.5], np.float32), np.ones(1, np.bool_)
+    state = tracker.unknown(1)
+    readings = np.array([[[40, 76, 0.9], [30, 50, 0.9], [10, 10, 0.9]]], np.float32)  # self, world, another
+    for x, y in ((30, 50), (31, 53)):
+        readings[0, 1, :2] = x, y
+        state = tracker.track(state, readings[:, 0], readings[:, 1], both, start)
+        start[:] = False
+    readings[0, 1], readings[0, 2] = (32, 50, 0.6), (32, 56, 0.9)
+    assert (tracker.attend(state, readings, (0, 1), both, start) == readings[:, 1]).all()
+    readings[0, 1, 2] = 0.4  # its own slot no longer sees it
+    assert (tracker.attend(state, readings, (0, 1), both, start) == readings[:, 2]).all()
+
+
 @pytest.mark.parametrize("unseen", [0, 2, 6])  # steps out of sight as it turns
 def test_a_turn_is_counted_also_where_it_was_not_seen(unseen: int) -> None:
     head = PlannerHead("small", 2, memories=0, cells=4, transitions=0)
