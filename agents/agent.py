@@ -7,6 +7,7 @@ the weights came from. A file that does not fit is refused with a sentence, neve
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -136,5 +137,8 @@ def load_agent(path: str | Path, device: str | torch.device = "cpu") -> Agent:
         agent.predict(np.zeros((1, *OBSERVATION_SHAPE), np.uint8))  # what cannot play fails here, not in mid-game
         return agent
     except (KeyError, TypeError, ValueError, IndexError, RuntimeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: the agent's parts do not fit together ({reason}); train or copy it again") from error
+        reason = textwrap.shorten(str(error), 200)
+        raise UserError(
+            f"{path}: the agent's parts do not fit together ({reason}); "
+            "train it again with this version, or copy it again if it was cut"
+        ) from error

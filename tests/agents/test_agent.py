@@ -138,6 +138,9 @@ def test_hostile_and_broken_files_are_refused_with_a_sentence(tmp_path: Path) ->
     refuse("head.safetensors", "do not fit")
     save_file(tensors, tmp_path / "width.safetensors", metadata(encoder="nature"))
     refuse("width.safetensors", "do not fit")
+    older = {name: tensor for name, tensor in tensors.items() if name != "head.linear.bias"}
+    save_file(older, tmp_path / "older.safetensors", metadata())
+    refuse("older.safetensors", "Missing key.*linear.bias.*train it again with this version")
     bad = {**tensors, "head.linear.bias": torch.full((3,), float("nan"))}
     save_file(bad, tmp_path / "nan.safetensors", metadata())
     refuse("nan.safetensors", "not finite")
