@@ -11,7 +11,7 @@ from agents import tracker
 from agents.agent import Agent, load_agent
 from agents.encoder import Encoder
 from agents.keypoints import KeypointHead
-from agents.planner import AIMS, KINDS, OFFSETS, TIMES, PlannerHead, aim_after
+from agents.planner import AIMS, ELSEWHERE, KINDS, OFFSETS, TIMES, PlannerHead, aim_after
 from envs.breakout import LEARNT_ACTIONS
 from paradigms.unsupervised.count import build, count_cells, kinds_of_fall
 from paradigms.unsupervised.explore import Experience
@@ -86,8 +86,17 @@ def test_a_landing_within_a_step_finds_self_on_the_way() -> None:
     assert table[0.5][1].argmax() == 25, "half a step"
     assert table[1][1].argmax() == 30, "a whole step"
     assert table[1][0].argmax() == 20
-    assert table[1.5][0, [20, 25]] == pytest.approx([1, 1]), "there is time to go half of the way later"
-    assert table[2][0, [20, 30]] == pytest.approx([1, 1])
+    sure = table[0][0, 20]
+    assert table[1.5][0, [20, 25]] == pytest.approx([sure, sure]), "there is time to go half of the way later"
+    later = table[2][0, [20, 30]]
+    assert later == pytest.approx([later[0]] * 2) and 0 < later[0] < sure, "by then it may land elsewhere"
+
+
+def test_coming_back_elsewhere_than_from_the_aim_is_worth_less_but_far_more_than_a_miss(head: PlannerHead) -> None:
+    anywhere, aimed = head.plans.table(-1)[0, 0], head.plans.table(2)[0, 0]  # (cells, KINDS, landings)
+    sure = anywhere > 0.9
+    share = aimed[sure] / anywhere[sure]
+    assert share.min() == pytest.approx(ELSEWHERE, abs=0.05) and share.max() > 0.98
 
 
 @pytest.mark.parametrize("falls", [0, 50])
