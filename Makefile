@@ -69,7 +69,7 @@ check: setup ## format, lint, types, arrows between packages, unused and undecla
 	@$(VENV)/bin/lint-imports
 	@$(VENV)/bin/deptry .
 	@$(VENV)/bin/vulture
-curve: setup ## score against the number of labels: plain cloning and DAgger (an hour for three seeds)
+curve: setup ## score against the number of labels: plain cloning and DAgger (three hours of CPU for three seeds)
 	@$(BREAKOUT) curve --seeds $(SEEDS) $(FLAGS)
 race: setup ## how long our reinforcement and stable-baselines3's PPO take to 15 points (half an hour to two hours)
 	@$(BREAKOUT) race --seeds $(SEEDS) $(FLAGS)

@@ -85,7 +85,7 @@ def choose(scores: Scores, dry: Actions, deterministic: bool, generator: np.rand
 
 
 class ActionHead(Head):
-    """One score (logit) for each of NOOP, RIGHT, LEFT: the head of the supervised and the reinforcement agent.
+    """One score (logit) for each of NOOP, RIGHT, LEFT: the head of PPO's agent and of who imitates recorded games.
 
     Args:
         features_dim: length of the encoder's feature vector.

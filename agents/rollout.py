@@ -1,5 +1,5 @@
 """Play a policy: whole games side by side, to be watched (`play`) or on all cores (`first_games`), or a stretch of many
-as frozen transitions (`Rollout`)."""
+as frozen transitions (`collect`)."""
 
 from __future__ import annotations
 
@@ -118,53 +118,17 @@ class Transitions:
         return stacks
 
 
-class Rollout:
-    """A policy at play in a vector environment, which goes on where the last call stopped.
-
-    Args:
-        env: the games; reset here.
-    """
-
-    def __init__(self, env: BreakoutVecEnv) -> None:
-        self.env = env
-        env.reset()
-        self._start = np.ones(env.num_envs, np.bool_)
-        self._age = np.zeros(env.num_envs, np.int64)
-        self._state: tuple[npt.NDArray[np.generic], ...] | None = None
-        self.scores: list[int] = []
-        """Of every game that ended so far, in order."""
-
-    def collect(
-        self,
-        policy: Policy,
-        steps: int,
-        *,
-        deterministic: bool = True,
-        epsilon: float = 0.0,
-        generator: np.random.Generator | None = None,
-    ) -> Transitions:
-        """Take `steps` steps in every game.
-
-        Args:
-            epsilon: probability of a uniformly random action instead of the policy's; needs `generator`.
-        """
-        n = self.env.num_envs
-        pictures = np.empty((steps + STACK, n, SIDE, SIDE), np.uint8)
-        pictures[:STACK] = self.env.observation.swapaxes(0, 1)
-        age = np.empty((steps + 1, n), np.int64)
-        age[0] = self._age
-        taken, points = np.empty((steps, n), np.int64), np.empty((steps, n), np.float32)
-        life_lost, over = np.empty((steps, n), np.bool_), np.empty((steps, n), np.bool_)
-        for t in range(steps):
-            actions, self._state = policy.predict(self.env.observation, self._state, self._start, deterministic)
-            if epsilon > 0:
-                assert generator is not None, "epsilon needs a generator"
-                chance = generator.random(n) < epsilon
-                actions = np.where(chance, generator.integers(0, self.env.num_actions, n), actions)
-            _, _, _, infos = self.env.step(actions)
-            self.scores += [int(info["episode"]["r"]) for info in infos if "episode" in info]
-            self._start = over[t] = np.array(["episode" in info for info in infos])
-            self._age = np.where(self._start, 0, self._age + 1)
-            taken[t], points[t], life_lost[t] = self.env.taken, self.env.points, self.env.life_lost
-            pictures[t + STACK], age[t + 1] = self.env.observation[:, -1], self._age
-        return Transitions(pictures, age, taken, points, life_lost, over)
+def collect(policy: Policy, env: BreakoutVecEnv, steps: int) -> Transitions:
+    """Reset the games and let a policy take `steps` steps in each, its best actions."""
+    observation, state, n = env.reset(), None, env.num_envs
+    pictures, age = np.empty((steps + STACK, n, SIDE, SIDE), np.uint8), np.zeros((steps + 1, n), np.int64)
+    pictures[:STACK] = observation.swapaxes(0, 1)
+    taken, points = np.empty((steps, n), np.int64), np.empty((steps, n), np.float32)
+    life_lost, over = np.empty((steps, n), np.bool_), np.empty((steps, n), np.bool_)
+    start = np.ones(n, np.bool_)
+    for t in range(steps):
+        actions, state = policy.predict(env.observation, state, start)
+        _, _, start, _ = env.step(actions)
+        taken[t], points[t], life_lost[t], over[t] = env.taken, env.points, env.life_lost, start
+        pictures[t + STACK], age[t + 1] = env.observation[:, -1], np.where(start, 0, age[t] + 1)
+    return Transitions(pictures, age, taken, points, life_lost, over)

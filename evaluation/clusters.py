@@ -121,7 +121,7 @@ def choose(tried: Sequence[Clustering]) -> Clustering:
 
 
 def cluster(agents: Sequence[str | Path], seed: int, games: int, steps: int, device: str) -> list[Clusters]:
-    """Cluster what agents make of the same states with a ball in play; see `evaluation.probe.gather`.
+    """Cluster what agents make of the same states with a ball in play; see `evaluation.mixed_play.gather`.
 
     Raises:
         UserError: an agent's file cannot be read, or there are too few games.

@@ -34,8 +34,7 @@ from agents.progress import Progress
 from agents.rollout import GameRecord, play
 from envs.breakout import PROTOCOLS, Actions, Game, game_seeds
 from evaluation.decided import Referee
-from evaluation.record import Evaluation, JudgedGame, read_evaluations, read_games, write_evaluation
-from evaluation.statistics import Summary, count_distinct, summarise
+from evaluation.record import Evaluation, judged, read_evaluations, read_games, summary_of, write_evaluation
 
 CHUNK = 5  # games side by side; part of the result, since a network's last bits depend on its batch
 REPORT_SECONDS = 0.5  # between two messages of a worker
@@ -120,8 +119,8 @@ def judge(
         paradigm=paradigm,
         protocol=protocol,
         training_seed=training_seed,
-        games=tuple(JudgedGame(r.seed, r.score, r.steps, r.lives_left, r.truncated) for r in records),
-        summary=_summary(records, seed),
+        games=judged(records),
+        summary=summary_of(records, seed),
         deterministic=deterministic,
         judge_seed=seed,
         fingerprint=fingerprint,
@@ -131,15 +130,9 @@ def judge(
     return evaluation, records
 
 
-def _summary(records: Sequence[GameRecord], seed: int) -> Summary:
-    scores = np.array([record.score for record in records], np.float64)
-    distinct = count_distinct([(record.score, record.actions) for record in records])
-    return summarise(scores, distinct, np.random.default_rng(seed))
-
-
 def _summed_up_again(path: Path, known: Evaluation, records: Sequence[GameRecord]) -> Evaluation:
     """Games are kept, statistics are made anew: another version may have others."""
-    evaluation = replace(known, summary=_summary(records, known.judge_seed))
+    evaluation = replace(known, summary=summary_of(records, known.judge_seed))
     if evaluation != known:
         write_evaluation(path, evaluation, records)
     return evaluation

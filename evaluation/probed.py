@@ -10,7 +10,6 @@ from agents.files import UserError, filled, read_json, write_json
 from evaluation.page import Table
 
 VARIABLES = ("ball x", "ball y", "paddle x", "bricks")
-READERS = ("linear", "small network")
 SIGHT_COLUMNS = ("ball x", "ball y", "paddle x", "found below bricks", "found anywhere", "roles right")
 
 

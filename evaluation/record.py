@@ -19,12 +19,12 @@ import numpy as np
 from agents.files import UserError, filled, read_json, write_atomically, write_json
 from agents.rollout import GameRecord
 from envs.breakout import BOTH_WALLS, FRAME_SKIP, LIVES, MAX_FRAMES, PROTOCOLS, STICKY
-from evaluation.statistics import Summary
+from evaluation.statistics import Summary, count_distinct, summarise
 
 
 @dataclass(frozen=True)
 class JudgedGame:
-    """One full game. `score` in points, unclipped; `steps` in agent steps; `truncated` by the frame cap."""
+    """One full game. `score` in points, unclipped; `steps` in agent steps; `truncated`: it was cut while it went on."""
 
     seed: int
     score: int
@@ -95,6 +95,18 @@ class Evaluation:
     def spread(self) -> tuple[float, float]:
         """The 95% interval of the mean; where games repeat, the lowest and the highest score."""
         return self.summary.ci95 if self.independent else (min(self.scores), max(self.scores))
+
+
+def judged(records: Sequence[GameRecord]) -> tuple[JudgedGame, ...]:
+    """Return games without their actions."""
+    return tuple(JudgedGame(r.seed, r.score, r.steps, r.lives_left, r.truncated) for r in records)
+
+
+def summary_of(records: Sequence[GameRecord], seed: int) -> Summary:
+    """Sum games up; `seed` decides the bootstrap's resamples."""
+    scores = np.array([record.score for record in records], np.float64)
+    distinct = count_distinct([(record.score, record.actions) for record in records])
+    return summarise(scores, distinct, np.random.default_rng(seed))
 
 
 def read_evaluations(path: Path) -> list[Evaluation]:

@@ -8,7 +8,7 @@ plays the same few games over and over, so `count_distinct` says how many games 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,6 @@ RESAMPLES = 2_000
 START_STEPS = 8  # agent steps by which no-op starts of 1 to 29 frames can shift a game against another
 
 Scores = npt.NDArray[np.float64]
-Statistic = Callable[[Scores], Scores]
 
 
 @dataclass(frozen=True)
@@ -41,44 +40,28 @@ class Summary:
             raise ValueError(f"not a summary of games: {self}")
 
 
-def mean(scores: Scores) -> Scores:
-    """Arithmetic mean over the last axis. `(..., games) -> (...)`."""
-    return np.asarray(np.mean(scores, axis=-1))
-
-
-def median(scores: Scores) -> Scores:
-    """Median over the last axis. `(..., games) -> (...)`."""
-    return np.asarray(np.median(scores, axis=-1))
-
-
-def interquartile_mean(scores: Scores) -> Scores:
-    """Mean of the middle half over the last axis, as rliable has it. `(..., games) -> (...)`.
+def interquartile_mean(scores: Scores) -> float:
+    """Mean of the middle half of `(games,)` scores, as rliable has it.
 
     A quarter of the games, rounded down, is left out at either end (`scipy.stats.trim_mean(scores, 0.25)`).
     """
-    ordered = np.sort(scores, axis=-1)
-    games = ordered.shape[-1]
-    cut = games // 4
-    return mean(ordered[..., cut : games - cut])
+    games = len(scores)
+    return float(np.sort(scores)[games // 4 : games - games // 4].mean())
 
 
-def bootstrap_interval(
-    scores: Scores, generator: np.random.Generator, statistic: Statistic = mean, level: float = 0.95
-) -> tuple[float, float]:
-    """Percentile bootstrap of `statistic` (Efron 1979).
+def bootstrap_interval(scores: Scores, generator: np.random.Generator) -> tuple[float, float]:
+    """95% percentile bootstrap interval of the mean (Efron 1979).
 
     Args:
         scores: `(games,)` points; one game alone gives an interval of no width, which says nothing.
         generator: decides the resamples.
-        statistic: maps `(resamples, games)` to `(resamples,)`.
-        level: of confidence, between 0 and 1.
 
     Returns:
         Lower and upper end, in points.
     """
     games = _checked(scores).shape[0]
     picked = generator.integers(games, size=(RESAMPLES, games))
-    low, high = np.quantile(statistic(scores[picked]), [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(scores[picked].mean(axis=1), [0.025, 0.975])
     return float(low), float(high)
 
 
@@ -118,11 +101,11 @@ def _same_game(one: tuple[int, bytes], other: tuple[int, bytes]) -> bool:
 
 def summarise(scores: Scores, distinct_games: int, generator: np.random.Generator) -> Summary:
     """Summarise `(games,)` scores of which `distinct_games` differ."""
-    average = float(mean(_checked(scores)))
+    average = float(_checked(scores).mean())
     return Summary(
         mean=average,
-        median=float(median(scores)),
-        iqm=float(interquartile_mean(scores)),
+        median=float(np.median(scores)),
+        iqm=interquartile_mean(scores),
         ci95=bootstrap_interval(scores, generator),
         distinct_games=distinct_games,
         human_normalised=human_normalised(average),

@@ -26,16 +26,7 @@ from evaluation.evaluate import evaluate, fingerprint_of
 from evaluation.probe import GAMES as PROBE_GAMES
 from evaluation.probe import SEED as PROBE_SEED
 from evaluation.probe import probe
-from evaluation.probed import (
-    SIGHT_COLUMNS,
-    VARIABLES,
-    Probe,
-    read_probe,
-    readout_rows,
-    side_by_side,
-    sight_row,
-    write_probe,
-)
+from evaluation.probed import Probe, page_tables, read_probe, write_probe
 from evaluation.reading import points
 from evaluation.record import Evaluation
 from evaluation.replay import film, take_from
@@ -201,11 +192,9 @@ def probe_tables(probes: Sequence[Probe]) -> list[Table]:
     """Return what was probed as a terminal shows it."""
     short = [short_name(one.agent) for one in probes]
     named = [(one.agent if short.count(name) > 1 else name, one) for name, one in zip(short, probes, strict=True)]
+    seen, *known = page_tables(named)
     caption = "Median error in screen pixels (bricks: number) of a linear map / a small network; below it R2"
-    seen = table(caption, ("features of", *VARIABLES), readout_rows(side_by_side(named)))
-    rows = [sight_row(name, one.keypoints) for name, one in named if one.keypoints is not None]
-    known = table("What the planner knows as it plays", ("planner of", *SIGHT_COLUMNS), rows)
-    return [seen, known] if rows else [seen]
+    return [table(caption, seen.columns, seen.rows), *(table(one.caption, one.columns, one.rows) for one in known)]
 
 
 def cluster_table(found: Sequence[Clusters]) -> Table:

@@ -1,8 +1,8 @@
 """The label curve: how much each tenfold of labels buys, by plain cloning and by labels on the learner's own mistakes.
 
 Every point is a whole training run of the supervised arm with a budget of labels, judged like any agent; the last
-point of each line is the arm itself and its plain cloning. All budgets get the same compute but the smallest, whose
-labels are seen at most `MOST_PASSES` times each.
+point of each line is the arm itself and its plain cloning. All budgets get the same compute but the smallest,
+whose labels are seen `MOST_PASSES` times at most on average.
 """
 
 from __future__ import annotations

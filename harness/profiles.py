@@ -112,8 +112,8 @@ FULL = Profile(
 
 PROFILES = {
     "smoke": SMOKE,  # to see that everything works, in a few minutes; hardly anything is learnt
-    "quick": QUICK,  # about five minutes each on 2 cores
-    "standard": STANDARD,  # at most two hours each on 2 cores
+    "quick": QUICK,  # 5 to 30 minutes each on 2 cores
+    "standard": STANDARD,  # about two hours each on 2 cores
     "full": FULL,  # the published width and steps: a GPU, or a night
 }
 

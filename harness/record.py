@@ -17,9 +17,8 @@ from agents.lag import measure_lag
 from agents.rollout import GameRecord
 from agents.run import Interrupted
 from envs.breakout import FRAME_SKIP, LIVES
-from evaluation.record import Evaluation, JudgedGame, write_evaluation
+from evaluation.record import Evaluation, judged, summary_of, write_evaluation
 from evaluation.runs import PERSON
-from evaluation.statistics import count_distinct, summarise
 from harness.flags import valid_seed
 from harness.profiles import profile_named
 from harness.session import SPEEDS, Session
@@ -129,8 +128,6 @@ def write_games(data: Demonstrations, path: Path) -> None:
     if not games:
         return
     records = [_game_record(episode) for episode in games]
-    scores = np.array([record.score for record in records], np.float64)
-    distinct = count_distinct([(record.score, record.actions) for record in records])
     slowest = min(float(episode.speed.min()) for episode in games)
     pace = "" if slowest == 1 else ", step by step" if slowest == 0 else ", slowed down"
     steps = sum(record.steps for record in records)
@@ -141,8 +138,8 @@ def write_games(data: Demonstrations, path: Path) -> None:
         paradigm="person",
         protocol=data.facts.protocol,
         training_seed=None,
-        games=tuple(JudgedGame(r.seed, r.score, r.steps, r.lives_left, r.truncated) for r in records),
-        summary=summarise(scores, distinct, np.random.default_rng(seed)),
+        games=judged(records),
+        summary=summary_of(records, seed),
         deterministic=False,
         judge_seed=seed,
         fingerprint=hashlib.sha256(data.facts.name.encode()).hexdigest(),

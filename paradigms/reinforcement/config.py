@@ -52,7 +52,8 @@ class Config:
     gradient_norm: float = 10.0
     """Longest gradient; longer ones are scaled down."""
     validations: int = 4
-    """How often the agent plays validation games, evenly spread over the run; the best one is kept (times)."""
+    """How often the agent plays validation games, evenly spread over the run; the last one is kept,
+    unless an earlier one leads by more than its lead's standard error (times)."""
     validation_games: int = 12
     """Sticky games that it plays each time, greedily (games)."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

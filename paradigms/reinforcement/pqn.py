@@ -7,7 +7,7 @@ keep that stable.
 What differs from the paper, beside what `train.py` names:
 
 1. The feature vector alone is normalised, before its ReLU, in the head: the encoder is the shared one, and has none.
-2. The learning rate, 7e-4, falls linearly to zero: half of the quick profile's points come in the last third of it.
+2. The learning rate, 7e-4, falls linearly to zero; the quick profile's score rises to the end.
 3. Adam instead of RAdam, and orthogonal weights at the start, both as in PPO here: RAdam warms up over thousands of
    gradient steps, and the quick profile has few more in all. With it, PQN had learnt nothing after 600 of them.
 4. Where FIRE was pressed instead of the chosen action, that action's value is learnt all the same: there, all actions

@@ -34,11 +34,11 @@ from agents.run import Run
 from envs.breakout import FRAME_SKIP, LEARNT_ACTIONS, SIDE, STACK, STICKY, Actions, game_seeds
 from paradigms.supervised.averaged import AveragedLearner
 from paradigms.supervised.config import Config
+from paradigms.validation import LONGEST
 
 HELD_OUT_SHARE = 5  # of so many steps or games one is held out
 LEAST_OUT, MOST_OUT = 0.1, 0.4  # of all labels, where whole games are
 HELD_OUT_SAMPLE = 2_048  # states that the held-out figures are taken on
-LONGEST_VALIDATION = 2_500  # agent steps
 TICK = 25  # gradient steps between two looks at the clock
 
 Indices = npt.NDArray[np.int64]
@@ -213,7 +213,7 @@ class _Cloning:
         """Keep the averaged weights if they play best so far."""
         agent = self.cloner.agent()
         seeds = game_seeds(self.run.stream("validation"), self.config.validation_games)
-        games = play(lambda _: agent, seeds, STICKY, max_steps=LONGEST_VALIDATION)
+        games = play(lambda _: agent, seeds, STICKY, max_steps=LONGEST)
         steps = sum(game.steps for game in games)
         self.run.ledger.agent_steps += steps
         self.run.ledger.frames += FRAME_SKIP * steps

@@ -29,12 +29,12 @@ from agents.rollout import play
 from envs.breakout import BOTH_WALLS, CLASSIC, LEARNT_ACTIONS, STACK, STICKY, Actions, Bytes, Game, Mask, game_seeds
 from paradigms.supervised.config import Config
 from paradigms.supervised.labelled import Labelled, reading_targets
+from paradigms.validation import LONGEST
 
 Weights = dict[str, dict[str, npt.NDArray[np.generic]]]  # of "encoder" and "head"
 
 DEMONSTRATED = 2  # games that the demonstrator drives once there is a learner
 NOISE = (0.3, 0.02)  # probability of a random action in its games, from the first to the last
-LONGEST_VALIDATION = 2_500  # agent steps: a game that is still going is good enough to compare
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Field:
     """The games in which states are gathered. They go on from one round to the next.
 
     Args:
-        count: games side by side. A quarter of them plays `classic`, the others `sticky`, for variety.
+        count: games side by side. Every fourth plays `classic`, the others `sticky`, for variety.
         share: of the states played that are labelled.
     """
 
@@ -187,7 +187,7 @@ def carry_out(order: Order, field: Field | None, config: Config) -> Harvest:
         states, steps, scores = field.gather(None if order.demonstrated else agent, order.labels)
     validation = []
     if agent is not None and order.validation_seeds:
-        validation = play(lambda games: agent, order.validation_seeds, STICKY, max_steps=LONGEST_VALIDATION)
+        validation = play(lambda games: agent, order.validation_seeds, STICKY, max_steps=LONGEST)
     validation_steps = sum(game.steps for game in validation)
     return Harvest(states, steps + validation_steps, validation_steps, [game.score for game in validation], scores)
 

@@ -13,7 +13,7 @@ TEMPERATURE = 0.5  # px: how much worse an action may be and still count as good
 _LEAST_WEIGHT, _PX_PER_WEIGHT = 0.15, 3.0  # a state in which all actions are alike still counts a little
 _MOST_PX = 30.0  # of spread that a weight takes in: hopeless states must not drown the rest
 _AIM_WEIGHTS = (1.0, 0.3, 0.3)  # of demonstrator.AIMS: the sides are aimed at only where nothing is won any more
-_FAR_WEIGHT = 0.2  # of states whose landing the picture hardly shows
+FAR_WEIGHT = 0.2  # of states whose landing the picture hardly shows
 
 
 class Losses(NamedTuple):
@@ -31,7 +31,7 @@ def soft_labels(costs: Tensor) -> Tensor:
 def sample_weights(costs: Tensor, frames: Tensor) -> Tensor:
     """`(B, aims)`: states count by how much the choice matters, and less while the ball is far from landing."""
     spread = (costs.amax(-1) - costs.amin(-1)).clamp(max=_MOST_PX)
-    near = torch.where(frames > NEAR, _FAR_WEIGHT, 1.0)[:, None]
+    near = torch.where(frames > NEAR, FAR_WEIGHT, 1.0)[:, None]
     return (_LEAST_WEIGHT + spread / _PX_PER_WEIGHT) * near * torch.tensor(_AIM_WEIGHTS, device=costs.device)
 
 
@@ -46,5 +46,5 @@ def imitation_losses(logits: Tensor, reading: Tensor, costs: Tensor, true_readin
     divergence = (labels * (labels.clamp_min(1e-9).log() - torch.log_softmax(logits, dim=-1))).sum(-1)  # (B, aims), KL
     error = (reading - true_reading).abs()  # (B, 6)
     # Where the ball lands can be learnt where the picture shows it; everything else is always in the picture.
-    error = torch.cat([error[:, :1] * torch.where(frames > NEAR, _FAR_WEIGHT, 1.0)[:, None], error[:, 1:]], dim=1)
+    error = torch.cat([error[:, :1] * torch.where(frames > NEAR, FAR_WEIGHT, 1.0)[:, None], error[:, 1:]], dim=1)
     return Losses((sample_weights(costs, frames) * divergence).sum(1).mean(), error.mean())

@@ -21,10 +21,9 @@ from sklearn.naive_bayes import GaussianNB
 from agents.shallow import BayesHead, KernelHead, Sight
 from envs.breakout import LEARNT_ACTIONS
 from paradigms.supervised.labelled import NEAR
-from paradigms.supervised.losses import sample_weights
+from paradigms.supervised.losses import FAR_WEIGHT, sample_weights
 from paradigms.supervised.states import CENTRE, Floats, Rows, States
 
-FAR_WEIGHT = 0.2  # of states whose landing the picture hardly shows, as in `losses.py`
 MOST_PX = 30.0  # of cost that is told apart: hopeless actions are all alike
 TINY = np.finfo(np.float64).tiny  # a class's least probability: the logarithm of zero is no number
 CLASSES = np.arange(len(LEARNT_ACTIONS))

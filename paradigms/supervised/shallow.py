@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,7 +24,7 @@ import torch
 from agents.agent import Agent, load_agent
 from agents.encoder import Encoder
 from agents.files import UserError, write_json
-from agents.run import Run, require_positive
+from agents.run import Run
 from agents.shallow import ShallowHead, Sight
 from envs.breakout import FRAME_SKIP, LEARNT_ACTIONS
 from paradigms.supervised.labelled import NEAR
@@ -54,18 +54,8 @@ class ShallowConfig:
     """bayes (Gaussian naive Bayes) or kernel (ridge regression of the costs with an RBF kernel)."""
     inputs: Inputs = "features"
     """What is decided by: shrunk pictures, the features of the source's encoder, or those of an untrained one."""
-    labels: int = 0
-    """Only so many of the labels that are not held out, an even sample of them (states); 0 takes all."""
     landmarks: int = 1_000
     """States that a kernel machine compares with (states)."""
-
-    def __post_init__(self) -> None:
-        require_positive(self, "landmarks")
-        for name, allowed in (("method", get_args(Method)), ("inputs", get_args(Inputs))):
-            if getattr(self, name) not in allowed:
-                raise UserError(f"--{name} must be {', '.join(allowed)}, got {getattr(self, name)!r}")
-        if self.labels < 0:
-            raise UserError(f"--labels must be 0 (all) or more, got {self.labels}")
 
     @property
     def sight(self) -> Sight:
@@ -74,7 +64,7 @@ class ShallowConfig:
 
 
 def train(config: ShallowConfig, run: Run) -> Agent:
-    """Fit to growing budgets of labels, and log what each buys; return the agent of the last, which is all asked for.
+    """Fit to growing budgets of labels, and log what each buys; return the agent of the last, which is all of them.
 
     `metrics.csv` and `study.json` hold for each budget the settings chosen, the CPU seconds that choosing and fitting
     took, and how it does in held-out games.
@@ -83,16 +73,13 @@ def train(config: ShallowConfig, run: Run) -> Agent:
     encoder = _encoder(config, run)
     states = read_states(Path(config.source), config.sight, encoder)
     known = np.flatnonzero(~states.held_out)
-    if config.labels > len(known):
-        raise UserError(f"--labels {config.labels}: {config.source} holds {len(known)}; ask for fewer, or 0 for all")
-    count = config.labels or len(known)
     study = []
-    budgets = [*(budget for budget in BUDGETS if budget < count), count]
+    budgets = [*(budget for budget in BUDGETS if budget < len(known)), len(known)]
     for number, budget in enumerate(budgets):
         run.tick(1 + number, 2 + len(budgets), f"{budget} labels", dict)
         start = time.process_time()
         rows = known[np.linspace(0, len(known) - 1, budget).astype(int)]
-        if budget < count and lacks_an_action(states, rows):
+        if budget < len(known) and lacks_an_action(states, rows):
             continue  # so few may lack an action
         head, settings = fit(config, states, rows, np.random.default_rng(run.stream("states")))
         seconds = time.process_time() - start

@@ -94,7 +94,7 @@ class KeypointTraining:
         self.objective, self.readings = objective, readings
         self.stretches = max(1, OWN * batch // (objective.together * objective.seen)) if objective is not None else 0
         """Stretches of play, from each of which an objective gets some moments."""
-        self.learning_rate, self.step, self.losses = learning_rate, 0, [1.0]
+        self.learning_rate, self.step, self.losses = learning_rate, 0, list[float]()
         self.device = head.template.device
         self.precision = fastest_precision(encoder, self.device, batch)
         self._modules: dict[str, nn.Module] = {"encoder": encoder, "keypoints": head}
@@ -165,6 +165,7 @@ class KeypointTraining:
             "optimizer": self.optimizer.state_dict(),
             "generator": self.generator.bit_generator.state,
             "step": self.step,
+            "losses": self.losses,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -173,4 +174,4 @@ class KeypointTraining:
             module.load_state_dict(state["modules"][name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.generator.bit_generator.state = state["generator"]
-        self.step = state["step"]
+        self.step, self.losses = state["step"], state["losses"]

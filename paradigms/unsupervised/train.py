@@ -33,7 +33,7 @@ from agents.files import UserError
 from agents.keypoints import KeypointHead
 from agents.planner import NEIGHBOURS, Eyes, PlannerHead
 from agents.policy import Policy, RandomPolicy
-from agents.rollout import Rollout, Transitions
+from agents.rollout import Transitions, collect
 from agents.run import Run, require_positive
 from agents.tracker import Floats
 from envs.breakout import CLASSIC, FRAME_SKIP, STACK, STICKY
@@ -86,7 +86,8 @@ class Config:
     self_cells: int = 1_000
     """Clusters of the agent's own states, for each last action."""
     validations: int = 0
-    """How many of the last planners play validation games, of which the best one is kept; with 0 the last one is."""
+    """How many of the last planners play validation games; the last one is kept, unless an earlier one leads by more
+    than its lead's standard error."""
     validation_games: int = 12
     """Sticky games that each of them plays, greedily (games)."""
 
@@ -185,7 +186,7 @@ class Learner:
             policy = explorer = Explorer(self.encoder, head, epsilon, generator, on_step)
         protocol = CLASSIC if number == 0 or number % 2 else STICKY
         env = BreakoutVecEnv(self.config.games, self.run.stream(f"games {number}"), protocol)
-        rollout = Rollout(env).collect(policy, self.steps)
+        rollout = collect(policy, env, self.steps)
         env.close()
         readings = np.stack(explorer.readings) if head is not None else self._nothing_read()
         if number <= self.last_seen:  # to be learnt from, and read again

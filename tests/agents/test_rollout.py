@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agents.policy import RandomPolicy
-from agents.rollout import Rollout, first_games, play
+from agents.rollout import collect, first_games, play
 from envs.breakout import CLASSIC, LEFT, RIGHT, STICKY, Game, game_seeds
 from envs.vector import BreakoutVecEnv
 
@@ -23,20 +23,17 @@ class Recorder(RandomPolicy):
         return super().predict(observation, state, episode_start, deterministic)
 
 
-def test_stacks_come_back_exactly_across_game_ends_and_calls() -> None:
-    policy = Recorder()
-    rollout = Rollout(BreakoutVecEnv(4, 0, CLASSIC))
-    parts = [rollout.collect(policy, 150) for _ in range(2)]
-    assert sum(int(part.over.sum()) for part in parts) == len(rollout.scores) > 0
-    shown = np.stack(policy.seen)  # (300, 4, 4, 84, 84)
-    t, n = (axis.ravel() for axis in np.indices((150, 4)))
-    for part, first in zip(parts, (0, 150), strict=True):
-        assert (part.observations(t, n) == shown[t + first, n]).all()
-    assert (parts[0].observations(np.full(4, 150), np.arange(4)) == shown[150]).all()
+def test_stacks_come_back_exactly_across_game_ends() -> None:
+    policy, env = Recorder(), BreakoutVecEnv(4, 0, CLASSIC)
+    transitions = collect(policy, env, 300)
+    assert transitions.over.any()
+    shown = np.stack([*policy.seen, env.observation])  # (301, 4, 4, 84, 84)
+    t, n = (axis.ravel() for axis in np.indices((301, 4)))
+    assert (transitions.observations(t, n) == shown[t, n]).all()
 
 
 def test_transitions_check_their_shapes() -> None:
-    part = Rollout(BreakoutVecEnv(2, 0, CLASSIC)).collect(RandomPolicy(0), 5)
+    part = collect(RandomPolicy(0), BreakoutVecEnv(2, 0, CLASSIC), 5)
     with pytest.raises(ValueError, match="points"):
         dataclasses.replace(part, points=part.points[:, :1])
     with pytest.raises(ValueError, match="pictures"):

@@ -26,13 +26,6 @@ def test_interquartile_mean_is_the_one_rliable_uses(scores):
     assert interquartile_mean(scores) == pytest.approx(trim_mean(scores, 0.25))
 
 
-def test_statistics_work_along_the_last_axis():
-    scores = np.array([[0.0, 2, 10], [4, 4, 4]])
-    assert statistics.mean(scores).tolist() == [4, 4]
-    assert statistics.median(scores).tolist() == [2, 4]
-    assert interquartile_mean(scores).tolist() == [4, 4]
-
-
 def test_human_normalised_is_zero_for_random_play_and_one_for_a_person():
     assert statistics.human_normalised(1.7) == 0
     assert statistics.human_normalised(30.5) == pytest.approx(1)

@@ -8,7 +8,6 @@ import time
 from pathlib import Path
 
 import pytest
-import torch
 
 from agents import load_agent
 from agents.files import read_json
@@ -78,4 +77,3 @@ def test_a_killed_run_goes_on_and_ends(paradigm: str, tmp_path: Path) -> None:
     agent = load_agent(folder / "agent.safetensors")
     assert agent.paradigm == paradigm
     assert json.dumps(agent.facts["ledger"]) == json.dumps(read_json(folder / "ledger.json"))
-    assert torch.get_num_threads() > 0

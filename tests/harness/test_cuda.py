@@ -10,7 +10,7 @@ import torch
 
 from agents.agent import load_agent
 from agents.policy import RandomPolicy
-from agents.rollout import Rollout
+from agents.rollout import collect
 from agents.run import Interrupted, Run
 from envs.breakout import STICKY
 from envs.vector import BreakoutVecEnv
@@ -32,7 +32,7 @@ def test_an_agent_trained_on_a_gpu_plays_the_same_on_a_cpu(arm: str, tmp_path: P
     main(["train", arm, "--profile", "smoke", "--device", "cuda", "--runs", str(tmp_path)])
     path = tmp_path / "smoke" / arm / "seed_0" / "agent.safetensors"
     there, here = load_agent(path, "cuda"), load_agent(path)
-    seen = Rollout(BreakoutVecEnv(8, 0, STICKY)).collect(RandomPolicy(0), 40)
+    seen = collect(RandomPolicy(0), BreakoutVecEnv(8, 0, STICKY), 40)
     observation = seen.observations(np.repeat(np.arange(8, 40), 8), np.tile(np.arange(8), 32))
     same = there.predict(observation)[0] == here.predict(observation)[0]
     assert same.mean() > 0.95, "but for close calls"

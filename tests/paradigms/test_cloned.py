@@ -7,6 +7,8 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ from agents.run import Interrupted, Run
 from envs.breakout import LEARNT_ACTIONS
 from harness.cli import main
 from paradigms.supervised import Config, train
-from paradigms.supervised.cloned import Cloner, Lessons
+from paradigms.supervised.cloned import Cloner, Lessons, _Cloning
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -176,3 +178,14 @@ def test_every_second_batch_is_seen_in_a_mirror(
     one, other = (Cloner(TINY, Run(tmp_path, "supervised", TINY, 0, CPU)) for _ in range(2))
     other.steps = 1  # its turn to look into the mirror
     assert one.step(observation, labels) == pytest.approx(other.step(mirror(observation), swapped), rel=1e-6)
+
+
+def test_the_best_clone_in_validation_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    games = iter([SimpleNamespace(score=score, steps=5)] for score in (3, 9, 4))
+    monkeypatch.setattr("paradigms.supervised.cloned.play", lambda *_, **__: next(games))
+    with Run(tmp_path, "supervised", TINY, 0, CPU) as run:
+        cloning = _Cloning(TINY, run, cast(Lessons, []))
+        for number in range(3):
+            torch.nn.init.constant_(cloning.cloner.averaged["head"].linear.bias, number)
+            cloning._validate()
+    assert (cloning.best["head.linear.bias"] == 1).all()

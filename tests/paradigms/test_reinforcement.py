@@ -142,7 +142,6 @@ def test_the_agent_plays_under_stable_baselines3s_own_wrappers() -> None:
     agent = make_learner().agent()
     scores, _ = evaluate_policy(agent, VecFrameStack(DummyVecEnv([make]), 4), 2, return_episode_rewards=True)
     assert len(scores) == 2
-    assert all(score >= 0 for score in scores)
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,10 @@ from agents.policy import State
 from agents.run import Interrupted, Run
 from envs.breakout import CLASSIC, LEARNT_ACTIONS, Actions, Bytes, Game, Mask
 from paradigms.supervised import Config, train
-from paradigms.supervised.gather import Field, Gatherer, Order, _Album
+from paradigms.supervised.gather import Field, Gatherer, Harvest, Order, _Album
 from paradigms.supervised.labelled import NEAR, Labelled, Pool
 from paradigms.supervised.losses import imitation_losses, sample_weights, soft_labels
-from paradigms.supervised.train import Learner
+from paradigms.supervised.train import Learner, _Training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
@@ -271,3 +271,13 @@ def test_the_step_size_falls_over_the_last_part() -> None:
 def test_numbers_that_make_no_sense_are_refused_by_name(name: str, value: float) -> None:
     with pytest.raises(UserError, match=f"--{name.replace('_', '-')} must be"):
         Config(**{name: value})
+
+
+def test_the_best_in_validation_is_the_agent(tmp_path: Path) -> None:
+    with Run(tmp_path, "supervised", TINY, 0, CPU) as run:
+        training = _Training(TINY, run)
+        for number, scores in enumerate(([3, 5], [9, 9], [4, 8])):
+            training.players = {"encoder": {}, "head": {"number": np.array(number)}}
+            training._judge(Harvest(None, 10, 10, scores, [99]))
+    assert training.best is not None
+    assert training.best["head"]["number"] == 1

@@ -233,12 +233,16 @@ def test_an_objective_gets_moments_of_many_stretches_and_the_next_ones_if_it_see
     age, taken = np.full((steps + 1, games), 9), np.ones((steps, games), np.int64)
     rollout = Transitions(pictures, age, taken, mask.astype(np.float32), mask, mask)
     objective = make()
-    training = represent.KeypointTraining(
-        Encoder("small"), KeypointHead("small", 3), rollout,
-        represent.MovingResidual(pictures, np.random.default_rng(0)), np.random.default_rng(1),
-        total_steps=1, batch=16, learning_rate=1e-3, objective=objective,
-        readings=np.zeros((steps, games, 2, 3), np.float32),
-    )  # fmt: skip
+
+    def begin() -> represent.KeypointTraining:
+        return represent.KeypointTraining(
+            Encoder("small"), KeypointHead("small", 3), rollout,
+            represent.MovingResidual(pictures, np.random.default_rng(0)), np.random.default_rng(1),
+            total_steps=1, batch=16, learning_rate=1e-3, objective=objective,
+            readings=np.zeros((steps, games, 2, 3), np.float32),
+        )  # fmt: skip
+
+    training = begin()
     for _ in range(20):
         t, game = training._draw_moments()
         assert len(t) == 96, "six for each observation that is redrawn"
@@ -252,6 +256,9 @@ def test_an_objective_gets_moments_of_many_stretches_and_the_next_ones_if_it_see
     before = training.encoder.linear.weight.clone()
     training.advance()
     assert not torch.equal(training.encoder.linear.weight, before), "the feature vector learns"
+    resumed = begin()
+    resumed.restore(training.state())
+    assert resumed.losses == training.losses, "what is logged goes on, too"
 
 
 def test_what_stands_still_is_no_residual_and_what_moves_is() -> None:
