@@ -129,10 +129,10 @@ def load_agent(path: str | Path, device: str | torch.device = "cpu") -> Agent:
         for module, prefix in ((encoder, "encoder."), (head, "head.")):
             own = {name.removeprefix(prefix): t for name, t in tensors.items() if name.startswith(prefix)}
             module.load_state_dict(own)
-            if not all(tensor.isfinite().all() for tensor in own.values()):
+            if not all(tensor.isfinite().all() for tensor in module.state_dict().values()):
                 raise ValueError(f"a value in {prefix}* is not finite")
         agent = Agent(encoder, head, str(metadata["paradigm"]), dict(metadata["facts"]), device)
-        if not isinstance(agent.facts.get("seed"), int | None):
+        if isinstance(agent.facts.get("seed"), bool) or not isinstance(agent.facts.get("seed"), int | None):
             raise ValueError(f"its training seed is {agent.facts['seed']!r}")
         agent.predict(np.zeros((1, *OBSERVATION_SHAPE), np.uint8))  # what cannot play fails here, not in mid-game
         return agent

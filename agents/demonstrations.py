@@ -173,7 +173,7 @@ def open_dataset(folder: Path, facts: Facts) -> int:
         found = _read_facts(path)
         if found != facts:
             raise UserError(f"{path}: holds {_said(found)}, not {_said(facts)}; choose another --out folder")
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and any(other.name != ".lock" for other in folder.iterdir()):
         raise UserError(f"{folder}: holds other files, and no data set; choose another folder")
     else:
         write_json(path, {"format": FORMAT, "game": GAME, **asdict(facts)})
@@ -216,7 +216,7 @@ def read_demonstrations(folder: Path) -> Demonstrations:
         )
     facts, paths = _read_facts(path), _episode_paths(folder)
     if not paths:
-        raise UserError(f"{folder}: holds no episodes; record some with `breakout record --out {folder}`")
+        raise UserError(f"{folder}: holds no episodes; record some with `breakout record --name NAME --out {folder}`")
     episodes = tuple(read_episode(p) for p in paths)
     digest = hashlib.sha256()
     for episode in paths:
@@ -241,8 +241,8 @@ def read_episode(path: Path) -> Episode:
         return Episode(**found, **scalars)
     except KeyError as error:
         raise UserError(f"{path}: {error.args[0]} is missing; delete it or copy it again") from error
-    except (MemoryError, PermissionError):
-        raise  # the episode may be whole
+    except (MemoryError, PermissionError, FileNotFoundError):
+        raise  # the episode may be whole, or taken back a moment ago
     except Exception as error:  # zipfile, its decompressors, numpy and our own checks each raise their own
         raise UserError(f"{path}: not a whole episode ({error}); delete it or copy it again") from error
 
@@ -253,7 +253,7 @@ def _episode_paths(folder: Path) -> list[Path]:
 
 
 def _read_facts(path: Path) -> Facts:
-    content = read_json(path)
+    content = read_json(path, "mend it or copy it again: the games are in the other files")
     if not isinstance(content, dict) or content.get("game") != GAME:
         game = content.get("game") if isinstance(content, dict) else None
         raise UserError(

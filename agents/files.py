@@ -33,9 +33,12 @@ def write_atomically(path: Path, content: bytes) -> None:
     """Write a file whole or not at all: readers and crashes never see half of it. A link is followed.
 
     Raises:
-        UserError: there is a device or a pipe, which would be replaced.
+        UserError: there is a device or a pipe, which would be replaced, or a link to itself.
     """
-    path = path.resolve()
+    try:
+        path = path.resolve()
+    except RuntimeError as error:
+        raise UserError(f"{path}: a link that leads to itself; pass another path") from error
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise UserError(f"{path}: is no ordinary file; pass another path")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -109,18 +112,21 @@ def write_json(path: Path, content: Any) -> None:
     write_atomically(path, (json.dumps(content, indent=2) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """Read JSON.
+def read_json(path: Path, cure: str = "delete it and run again") -> Any:
+    """Read JSON, with or without a byte order mark.
+
+    Args:
+        cure: what to do about a file that is no JSON.
 
     Raises:
         UserError: the file is not JSON, or not there, or a folder.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); copy or make it again") from error
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path}: not valid JSON ({error}); delete it and run again") from error
+        raise UserError(f"{path}: not valid JSON ({error}); {cure}") from error
 
 
 def read_object(path: Path) -> dict[str, Any]:

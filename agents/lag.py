@@ -100,7 +100,7 @@ def _predictability(
     fold = np.unique(block, return_inverse=True)[1] % _FOLDS
     for number in np.unique(fold):
         out = fold == number
-        predictor = HistGradientBoostingClassifier(max_iter=40, max_leaf_nodes=15, random_state=0)
+        predictor = HistGradientBoostingClassifier(max_iter=40, max_leaf_nodes=15, early_stopping=False, random_state=0)
         with threadpool_limits(1):  # so small a fit is slower on more
             predictor.fit(x[~out], y[~out])
             probability = predictor.predict_proba(x[out])

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -47,11 +48,16 @@ def write_minari(data: Demonstrations, target: Path) -> None:
         target: a new folder. In Minari's own folder of data sets, `minari.load_dataset(<name of target>)` finds it.
 
     Raises:
-        UserError: the folder exists, or Minari is not installed.
+        UserError: the folder exists, the disk is too full, or Minari is not installed.
     """
     storage_type = _storage()
     with new_folder(target) as temporary:
         (temporary / "data").mkdir(parents=True)
+        needed = sum(e.pictures.nbytes for e in data.episodes) * STACK * 11 // 10 + 2**22
+        if shutil.disk_usage(temporary).free < needed:  # where a disk fills up HDF5 brings the interpreter down
+            raise UserError(
+                f"{target}: needs {needed >> 20} MiB, more than the disk has left; make room or choose another folder"
+            )
         space = gym.spaces.Box(0, 255, OBSERVATION_SHAPE, np.uint8)
         actions = gym.spaces.Discrete(len(ALL_ACTIONS))
         storage = storage_type.new(temporary / "data", space, actions, data_format="hdf5", jpeg_encoding=False)
@@ -114,7 +120,7 @@ def read_minari(path: Path) -> tuple[Facts, list[Episode]]:
     described = data_path / "metadata.json"
     if not described.exists():
         raise UserError(f"{path}: no Minari data set (data/metadata.json) there; nothing is downloaded")
-    metadata = read_json(described)
+    metadata = read_json(described, "copy it again")
     _check(described, metadata)
     try:
         storage = storage_type.read(data_path)
@@ -183,7 +189,7 @@ def _check_spaces(path: Path, observations: Any, actions: Any) -> None:
         raise UserError(
             f"{path}: its observations are {dtype} {shape}, not uint8 of one of {shapes}{hint}; convert them"
         )
-    if json.loads(path.read_text()).get("jpeg_encoding", True) and observations.shape != OBSERVATION_SHAPE:
+    if read_json(path).get("jpeg_encoding", True) and observations.shape != OBSERVATION_SHAPE:
         raise UserError(
             f"{path}: its pictures are stored as JPEG, which changes them; write them with jpeg_encoding=False"
         )
@@ -196,19 +202,26 @@ def _episode(content: dict[str, Any], attributes: dict[str, Any], meanings: dict
     strange = [int(action) for action in np.unique(actions) if int(action) not in meanings]
     if strange:
         raise ValueError(f"action {strange[0]} is not in the set {sorted(meanings)}")
-    rewards, infos = np.asarray(content["rewards"], np.float32), content.get("infos") or {}
-    steps, seed = len(actions), attributes.get("seed")
-    lives = np.asarray(infos.get("lives", np.full(steps + 1, LIVES)), np.int64)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and that is refused
+        rewards = np.asarray(content["rewards"], np.float32)
+    infos, steps, seed = content.get("infos") or {}, len(actions), attributes.get("seed")
+    pictures = _pictures(np.asarray(content["observations"]), steps)
+    lives = np.asarray(infos.get("lives", np.full(steps + 1, LIVES)))
+    if lives.dtype.kind not in "iu" or lives.min() < 0 or lives.max() > LIVES:
+        raise ValueError(f"lives must be whole numbers from 0 to {LIVES}")
+    ends = np.asarray(content["terminations"])
+    if ends.shape != (steps,) or ends[:-1].any():
+        raise ValueError("terminations must be one for each action, and true at the last alone")
     speed = np.asarray(infos.get("speed", np.ones(steps + 1)), np.float32)
     return Episode(
-        pictures=_pictures(np.asarray(content["observations"]), steps),
+        pictures=pictures,
         actions=np.array([meanings[int(action)] for action in actions], np.int64),
         points=rewards,
-        life_lost=np.diff(lives) < 0,
+        life_lost=np.diff(lives.astype(np.int64)) < 0,
         speed=speed[:-1],
         seed=None if seed is None else int(seed),
         protocol=str(attributes.get("protocol", protocol)),
-        over=bool(np.asarray(content["terminations"])[-1:].any()),
+        over=bool(ends[-1:].any()),
         undone=int(attributes.get("undone", 0)),
     )
 

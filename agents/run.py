@@ -45,6 +45,7 @@ from agents.provenance import provenance
 
 FORMAT = 1  # of the run folder; raise it when older folders can no longer be continued
 CHECKPOINT_SECONDS = 20.0  # between two checkpoints: what `kill -9` can cost at most, plus one tick
+_TOO_MANY = 2**40
 STOPS = (signal.SIGINT, signal.SIGTERM)  # Ctrl-C, and what `kill` and a machine that shuts down send
 _TRAINING = 1  # keeps training's random streams apart from the judge's, whatever the seeds
 
@@ -73,11 +74,13 @@ class Ledger:
 
 
 def require_positive(config: Any, *names: str) -> None:
-    """Raise `UserError` for the first named field that is not a finite number above zero."""
+    """Raise `UserError` for the first named field that is no finite number above zero, or beyond any memory."""
     for name in names:
-        if not 0 < getattr(config, name) < math.inf:
-            flag = name.replace("_", "-")
-            raise UserError(f"--{flag} must be positive, got {getattr(config, name)}; give a finite number above 0")
+        value, flag = getattr(config, name), name.replace("_", "-")
+        if not 0 < value < math.inf:
+            raise UserError(f"--{flag} must be positive, got {value}; give a finite number above 0")
+        if isinstance(value, int) and value >= _TOO_MANY:
+            raise UserError(f"--{flag} {value} is more than any memory holds; give a number below {_TOO_MANY}")
 
 
 class Run:
@@ -245,21 +248,25 @@ class Run:
         return sorted((self.folder / "checkpoints").glob("[0-9]*.safetensors"))
 
     def restore(self) -> Tree | None:
-        """Return the newest checkpoint that can be read, and take its ledger and metrics; None where there is none."""
+        """Return the newest checkpoint that can be read, and take its ledger and metrics; None where there is none.
+
+        Raises:
+            UserError: it can be read, but is of another version.
+        """
         for path in reversed(self._checkpoints()):
             try:
                 kept = unpack(path)
-                self.ledger = Ledger(**kept["ledger"])
-                self._rows = list(kept["rows"])
             except (UserError, KeyError, TypeError, ValueError) as error:
                 if isinstance(error.__cause__, OSError):
                     raise  # the disk's fault: the checkpoint may be whole
                 self.progress.say(f"{path} cannot be read ({error}); falling back to the checkpoint before it")
                 path.unlink()
                 continue
+            with self.resuming():
+                state, self._rows, self.ledger = kept["state"], list(kept["rows"]), Ledger(**kept["ledger"])
             self._clock, self._cpu_clock = time.perf_counter(), _cpu_seconds()
             self.progress.say(f"resuming {self.folder} after {self.ledger.wall_seconds:.0f} s of training")
-            return kept["state"]
+            return state
         return None
 
     @contextmanager

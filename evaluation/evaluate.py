@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
 from dataclasses import dataclass, replace
 from multiprocessing.queues import SimpleQueue
@@ -243,6 +244,10 @@ def _play_all(tasks: Sequence[Task], workers: int, games: int, progress: Progres
                 over, points = (sum(column) for column in zip((0, 0), *heard.values(), strict=True))
                 progress.show(over, games, f"{over} of {games} games, mean so far {points / max(over, 1):.1f}")
             return [future.result() for future in futures]
+        except BrokenProcessPool as error:
+            raise UserError(
+                "a process that plays was ended from outside, perhaps for want of memory; give fewer --workers"
+            ) from error
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             for worker in multiprocessing.active_children():  # else leaving waits until they have played to the end

@@ -54,7 +54,7 @@ def _video(title: str, film: Film, video: Path, beside: Path | None, name: str) 
 def _placed(source: Path, target: Path) -> str:
     target.unlink(missing_ok=True)
     try:
-        os.link(source, target)
+        os.link(source.resolve(), target)  # what a link leads to
     except OSError:  # another file system, or one without hard links
         shutil.copyfile(source, target)
     return quote(target.name)

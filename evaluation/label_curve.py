@@ -85,7 +85,7 @@ def _point(method: str, folders: Sequence[Path]) -> Point | None:
     runs = []
     for folder in folders:
         run = read_run(folder)
-        if (judged := run.judged(STICKY.name)) is not None and run.ledger is not None:
+        if (judged := run.judged(STICKY.name)) is not None and run.ledger is not None and run.ledger.labels > 0:
             runs.append((judged.summary.mean, run.ledger.wall_seconds, run.ledger.labels))
     if not runs:
         return None

@@ -26,6 +26,7 @@ from sklearn.neural_network import MLPRegressor
 
 from agents.agent import Agent, load_agent
 from agents.encoder import Encoder
+from agents.files import UserError
 from agents.planner import PlannerHead
 from agents.progress import Progress
 from agents.tracker import Floats
@@ -65,7 +66,9 @@ def principal_components(frames: Frames, count: int) -> Floats:
 def read_out(features: Floats, frames: Frames) -> tuple[Readout, ...]:
     """Fit both readers to features `(B, D)` of the games to fit, and test them on the others; balls in play only."""
     fit, test = frames.in_play & ~frames.held_out, frames.in_play & frames.held_out
-    truth, features = frames.truth, (features - features[fit].mean(axis=0)) / features[fit].std()
+    if not np.isfinite(features).all():
+        raise UserError("a feature is not a number: nothing can be read from it; train the agent again")
+    truth, features = frames.truth, (features - features[fit].mean(axis=0)) / max(float(features[fit].std()), 1e-6)
     centre, spread = truth[fit].mean(axis=0), truth[fit].std(axis=0)
     small = MLPRegressor(hidden_layer_sizes=(64,), early_stopping=True, max_iter=200, random_state=0)
     figures = []

@@ -6,8 +6,6 @@ can be watched or checked again, exactly and without the agent.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -18,7 +16,7 @@ import numpy as np
 
 from agents.files import UserError, filled, read_json, write_atomically, write_json
 from agents.rollout import GameRecord
-from envs.breakout import BOTH_WALLS, FRAME_SKIP, LIVES, MAX_FRAMES, PROTOCOLS, STICKY
+from envs.breakout import BOTH_WALLS, FRAME_SKIP, LEFT, LIVES, MAX_FRAMES, PROTOCOLS, STICKY
 from evaluation.statistics import Summary, count_distinct, summarise
 
 
@@ -147,7 +145,12 @@ def read_games(path: Path, evaluation: Evaluation) -> list[GameRecord] | None:
     """Return the judged games with their actions, or None if `evaluation.npz` does not hold them."""
     actions = _read_actions(path).get(evaluation.key)
     lengths = [game.steps for game in evaluation.games]
-    if actions is None or actions.size != sum(lengths):
+    if (
+        not isinstance(actions, np.ndarray)
+        or actions.shape != (sum(lengths),)
+        or actions.dtype != np.uint8
+        or actions.max() > LEFT
+    ):
         return None
     pieces = np.split(actions, np.cumsum(lengths)[:-1])
     return [
@@ -164,5 +167,7 @@ def _read_actions(path: Path) -> dict[str, Any]:
     try:
         with np.load(_games_path(path), allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
-    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error):
+    except MemoryError:
+        raise
+    except Exception:  # zipfile, its decompressors and numpy each raise their own
         return {}  # missing or damaged: the games can be played again

@@ -111,7 +111,7 @@ def film(takes: Sequence[Take], path: Path, max_seconds: float = MAX_SECONDS) ->
     for take in takes:
         check(take)
     last = max(take.record.steps for take in takes)
-    steps = min(last, round(max_seconds * FRAMES_PER_SECOND))
+    steps = round(min(last, max_seconds * FRAMES_PER_SECOND))
     shown = Film(
         names=tuple(take.name for take in takes),
         protocol=takes[0].protocol,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -59,6 +60,7 @@ UNTRAINED = (
     "unsupervised_shuffled",
     "unsupervised_random",
 )  # nothing was learnt, so they have no ledger and no curve
+_SEED = re.compile("seed_(0|[1-9][0-9]*)")
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class RunResult:
 
 def run_folders(folder: Path, name: str) -> list[Path]:
     """Return the run folders `<folder>/<name>/seed_<n>`, and not what somebody moved aside; `name` may be a pattern."""
-    found = [path for path in folder.glob(f"{name}/seed_*") if path.name.removeprefix("seed_").isdecimal()]
+    found = [path for path in folder.glob(f"{name}/seed_*") if _SEED.fullmatch(path.name)]
     return sorted(path for path in found if path.is_dir())
 
 

@@ -17,6 +17,13 @@ from agents.files import UserError
 from agents.run import Interrupted
 from harness import commands
 
+FULL_DISK = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EIO,
+    errno.EROFS,
+)  # or one that takes no more for other reasons
 NO_SUCH_PATH = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "compare": commands.compare_command,
@@ -58,10 +65,11 @@ def main(words: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)  # as of other programs
     except OSError as error:
-        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.filename is None and error.errno not in FULL_DISK:
             raise
         where = error.filename2 or error.filename or "the disk"  # a rename names where it goes second
         cure = "pass another path" if error.errno in NO_SUCH_PATH else "make room or choose another folder"
+        cure = "allow it or choose another path" if isinstance(error, PermissionError) else cure
         _leave(2, f"breakout: {where}: {error.strerror}; {cure}; finished work is kept")
     except torch.cuda.OutOfMemoryError:
         _leave(2, "breakout: the GPU's memory is full; lower --minibatch or --batch, or use --device cpu")

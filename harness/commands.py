@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from agents.demonstrations import open_dataset, read_demonstrations, write_episode
-from agents.files import UserError, check_writable, new_folder, write_json
+from agents.files import UserError, check_writable, new_folder, read_json, write_json
 from agents.minari_io import read_minari, write_minari
 from agents.run import require_positive
 from evaluation import clusters
@@ -88,10 +88,15 @@ def train_command(words: Sequence[str]) -> None:
             raise UserError(
                 f"train {name} {flag} {getattr(a.config, flag[2:])}: these contradict each other; leave one out"
             )
+    if name == "supervised_cloning":
+        if early_flag(flags, "--demonstrated-rounds", ""):
+            raise UserError("--demonstrated-rounds has no meaning in plain cloning: all are; leave it out")
+        a = replace(a, config=replace(a.config, demonstrated_rounds=a.config.rounds))
     config, folder = a.config, a.runs / a.profile / name / f"seed_{a.seed}"
     if isinstance(config, supervised.Config) and config.labels != "demonstrator":
-        config = replace(config, labels=os.path.normpath(config.labels))  # as tab completion leaves it, or not
-        folder = a.runs / a.profile / (LABELLED + Path(config.labels).resolve().name) / f"seed_{a.seed}"
+        path = os.path.normpath(config.labels)  # as tab completion leaves it, or not
+        config = replace(config, labels=path if path != "demonstrator" else str(Path(path).absolute()))
+        folder = a.runs / a.profile / (LABELLED + Path(os.path.realpath(path)).name) / f"seed_{a.seed}"
         check_labels(config, arm.config, folder)
     print(train(Arm(arm.paradigm, config), folder, valid_seed(a.seed), device_named(a.device)))
 
@@ -116,15 +121,25 @@ def evaluate_command(words: Sequence[str]) -> None:
     Console().print(score_table([found]))
 
 
+def check_json(path: Path) -> None:
+    """Refuse a file that is not named like one of figures, such as an agent."""
+    check_writable(path)
+    if path.suffix != ".json":
+        raise UserError(f"--json {path}: the figures are JSON; give a name that ends in .json")
+
+
 def probe_command(words: Sequence[str]) -> None:
     """see what can be read from agents' features"""
     a = parse(Probing, "probe", words)
     if not a.agents:
         raise UserError("probe needs at least one agent file")
     if a.json is not None:
-        check_writable(a.json)
-    elif len({Path(agent).parent for agent in a.agents}) < len(a.agents):
+        check_json(a.json)
+    elif len({Path(agent).parent.resolve() for agent in a.agents}) < len(a.agents):
         raise UserError("two of these agents share a folder, which holds one probe.json: name a file with --json")
+    else:
+        for agent in a.agents:
+            check_writable(Path(agent).with_name("probe.json"))
     found = probe(a.agents, valid_seed(a.seed), a.games, a.steps, device_named(a.device).type)
     for agent, one in zip(a.agents, found, strict=True):
         if a.json is None:
@@ -141,7 +156,7 @@ def clusters_command(words: Sequence[str]) -> None:
     if not a.agents:
         raise UserError("clusters needs at least one agent file")
     if a.json is not None:
-        check_writable(a.json)
+        check_json(a.json)
     found = clusters.cluster(a.agents, valid_seed(a.seed), a.games, a.steps, device_named(a.device).type)
     if a.json is not None:
         clusters.write_clusters(a.json, found)
@@ -163,6 +178,9 @@ def replay_command(words: Sequence[str]) -> None:
         raise UserError(f"--out {a.out}: the film is H.264 in an .mp4; give a name that ends in .mp4")
     require_positive(a, "seconds")
     check_writable(a.out)
+    described = a.out.with_suffix(".json")
+    if described.exists() and not isinstance(read_json(described), dict):
+        raise UserError(f"--out {a.out}: {described} is not of a film, and would be written over; give another name")
     takes = []
     for number, agent in enumerate(a.agents):
         judged = a.out.with_suffix(f".{number}.evaluation.json")

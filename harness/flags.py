@@ -202,7 +202,7 @@ def parse_stage(kind: type[Staged], command: str, words: Sequence[str]) -> Stage
     if not a.seeds:
         raise UserError("--seeds is empty; give at least one training seed, e.g. --seeds 0")
     for seed in a.seeds:
-        valid_seed(seed)
+        valid_seed(seed, "--seeds")
     return a
 
 
@@ -217,10 +217,10 @@ def early_flag(words: Sequence[str], name: str, default: str) -> str:
     return found
 
 
-def valid_seed(seed: int) -> int:
+def valid_seed(seed: int, flag: str = "--seed") -> int:
     """Return a seed that everything can take, or complain."""
     if not 0 <= seed < SEEDS:
-        raise UserError(f"--seed {seed}: a seed must be 0 or more and below {SEEDS}")
+        raise UserError(f"{flag} {seed}: a seed must be 0 or more and below {SEEDS}")
     return seed
 
 

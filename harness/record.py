@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shlex
+import signal
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ from agents.lag import measure_lag
 from agents.rollout import GameRecord
 from agents.run import Interrupted
 from envs.breakout import FRAME_SKIP, LIVES
-from evaluation.record import Evaluation, judged, summary_of, write_evaluation
+from evaluation.record import Evaluation, judged, read_evaluations, summary_of, write_evaluation
 from evaluation.runs import PERSON
 from harness.flags import valid_seed
 from harness.profiles import profile_named
@@ -72,7 +74,13 @@ def record(config: Config) -> None:
         Interrupted: Ctrl-C was pressed; what was played until then is kept and summed up.
         UserError: there is no display or no pygame, the data set is not theirs, or a game was left in the middle.
     """
+    who = PERSON + Path(os.path.realpath(config.folder)).name  # as the data set is called: two of one person stay apart
+    report = config.runs / config.profile / who / f"seed_{config.seed}" / "evaluation.json"
+    if report.exists() and any(e.fingerprint != _fingerprint(config.folder) for e in read_evaluations(report)):
+        raise UserError(f"{report}: holds the games of another data set; move it away or choose another --runs folder")
     window, interrupted = Window(), False
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # whoever closes the terminal leaves, too
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
         session = Session(config.folder, Facts(config.name, config.protocol, config.seed), SPEEDS[config.speed])
         try:
@@ -86,8 +94,6 @@ def record(config: Config) -> None:
     if not any(config.folder.glob("episode_*.npz")):
         raise UserError(f"{config.folder}: nothing was played, so nothing is recorded")
     data = read_demonstrations(config.folder)
-    who = PERSON + config.folder.resolve().name  # as the data set is called: two of one person stay apart
-    report = config.runs / config.profile / who / f"seed_{config.seed}" / "evaluation.json"
     write_games(data, report)
     print(summary(data, session.scores, report))
     if interrupted:
@@ -142,11 +148,15 @@ def write_games(data: Demonstrations, path: Path) -> None:
         summary=summary_of(records, seed),
         deterministic=False,
         judge_seed=seed,
-        fingerprint=hashlib.sha256(data.facts.name.encode()).hexdigest(),
+        fingerprint=_fingerprint(data.folder),
         steps=steps,
         wall_seconds=round(seconds, 2),
     )
     write_evaluation(path, evaluation, records)
+
+
+def _fingerprint(folder: Path) -> str:
+    return hashlib.sha256(os.path.realpath(folder).encode()).hexdigest()
 
 
 def _game_record(episode: Episode) -> GameRecord:

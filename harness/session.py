@@ -74,9 +74,10 @@ class Session:
     def next_game(self) -> None:
         """Keep the game that is over and begin another."""
         self.save()
-        self.scores.append(self.recording.game.score)
+        score = self.recording.game.score
         self.number += 1
         self._begin()
+        self.scores.append(score)  # not before: who leaves meanwhile leaves a game that is over
 
     def save(self) -> None:
         """Write the game under way as far as it was played."""
@@ -93,6 +94,8 @@ class Session:
     def close(self) -> Episode | None:
         """Keep everything; return the game that was left in the middle, if there is one."""
         self.save()
+        if not any(self.folder.glob("episode_*.npz")):  # nothing was played: another protocol may be chosen
+            (self.folder / "dataset.json").unlink(missing_ok=True)
         self._lock.close()
         if self.over:
             self.scores.append(self.recording.game.score)

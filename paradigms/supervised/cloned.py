@@ -167,7 +167,10 @@ def require_same(data: Demonstrations, run_folder: Path) -> dict[str, Any]:
     """
     noted: dict[str, Any] = read_object(run_folder / "provenance.json").get("demonstrations", {})
     if noted.get("sha256") != data.fingerprint:
-        raise UserError(f"{data.folder}: has changed since the run in {run_folder} began; delete that folder")
+        raise UserError(
+            f"{data.folder}: has changed since the run in {run_folder} began, or is another data set than that run's; "
+            "move that folder away, or choose another --runs folder"
+        )
     return noted
 
 

@@ -26,6 +26,7 @@ from agents.encoder import Encoder
 from agents.files import UserError
 from agents.imitator import ImitatorHead
 from agents.rollout import play
+from agents.run import STOPS
 from envs.breakout import BOTH_WALLS, CLASSIC, LEARNT_ACTIONS, STACK, STICKY, Actions, Bytes, Game, Mask, game_seeds
 from paradigms.supervised.config import Config
 from paradigms.supervised.labelled import Labelled, reading_targets
@@ -220,9 +221,10 @@ class Gatherer:
         context = multiprocessing.get_context("spawn")  # a forked torch can hang
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs, config), daemon=True)
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited: Ctrl-C is the trainer's to handle
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in STOPS}  # inherited: for the trainer alone
         self._process.start()
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         theirs.close()
 
     def __enter__(self) -> Gatherer:
@@ -232,7 +234,7 @@ class Gatherer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._pipe.close()
-        self._process.terminate()
+        self._process.kill()
         self._process.join()
 
     def send(self, order: Order) -> None:

@@ -127,6 +127,7 @@ class Learner:
         self.stage, self.training = 0, dict[str, Any]()
         self.experience: list[Experience] = []
         self.head: PlannerHead | None = None  # what is counted on that experience
+        self.figures: dict[str, float] = {}  # of it, not logged yet
         self.validation = Validation(config.validation_games, run)
         self.score = 0.0
 
@@ -197,7 +198,7 @@ class Learner:
         ledger.rewards_read += steps
         ledger.frames += steps * FRAME_SKIP
         self.score = self.experience[-1].score
-        self.run.log(score=self.score, lives_lost_share=float(self.experience[-1].life_lost.mean()))
+        self.tell(score=self.score, lives_lost_share=float(self.experience[-1].life_lost.mean()))
 
     def see(self) -> None:
         """Train the encoder on the pictures of some rounds, and read all rounds (again)."""
@@ -236,6 +237,13 @@ class Learner:
         head = self.count()
         self.tick(0.2, "validation games")
         self.validation.judge(Agent(copy.deepcopy(self.encoder), head, "unsupervised", device=self.run.device))
+        self.tell()
+
+    def tell(self, **more: float) -> None:
+        """Log what was counted, with more: at the end of a stage, for what is stopped before counts again."""
+        if self.figures or more:
+            self.run.log(**self.figures, **more)
+        self.figures = {}
 
     def count(self) -> PlannerHead:
         """Look back on all experience: who is who, what landed where, what followed what."""
@@ -244,7 +252,8 @@ class Learner:
         experience = Experience.join(self.experience)
         roles = find_roles(experience)
         head, figures = build(experience, roles, self.eyes, self.config.self_cells, self.run.seed)
-        self.run.log(**figures, line=roles.line, controllability=roles.controllability, information=roles.information)
+        found = {"line": roles.line, "controllability": roles.controllability, "information": roles.information}
+        self.figures = figures | found
         self.head = head.to(self.run.device).eval()
         return self.head
 
@@ -330,4 +339,8 @@ def train(config: Config, run: Run) -> Agent:
     learner.restore()
     while learner.stage < len(learner.stages):
         learner.advance()
-    return learner.validation.best or Agent(learner.encoder, learner.count(), "unsupervised", device=run.device)
+    if learner.validation.best is not None:
+        return learner.validation.best
+    agent = Agent(learner.encoder, learner.count(), "unsupervised", device=run.device)
+    learner.tell()
+    return agent

@@ -155,6 +155,9 @@ def spoilt(path: Path, name: str, value: object, where: object = 7) -> None:
         (lambda p: spoilt(p, "observations", 0), "stacks do not overlap"),
         (lambda p: spoilt(p, "observations", np.full((61, 4, 84, 84), 9, np.uint8)), "no Breakout"),
         (lambda p: spoilt(p, "infos/speed", np.inf), "speed"),
+        (lambda p: spoilt(p, "infos/lives", -3), "lives"),
+        (lambda p: spoilt(p, "infos/lives", np.full(61, np.nan)), "lives"),
+        (lambda p: spoilt(p, "terminations", True), "terminations"),
     ],
 )
 def test_what_is_wrong_with_which_episode(

@@ -95,6 +95,11 @@ def test_one_session_at_a_time_writes_into_a_data_set(tmp_path: Path) -> None:
     Session(tmp_path, ADA).close()
 
 
+def test_who_leaves_at_once_may_choose_another_protocol(tmp_path: Path) -> None:
+    Session(tmp_path, ADA).close()
+    Session(tmp_path, Facts("Ada", "sticky" if ADA.protocol == "classic" else "classic", 5)).close()
+
+
 def test_an_undo_that_leaves_as_many_steps_is_written_too(tmp_path: Path) -> None:
     session = Session(tmp_path, ADA)
     lose_a_life(session)
@@ -173,6 +178,26 @@ def test_ctrl_c_keeps_everything_and_says_so(
     assert "everything is kept" in said.err
     assert "9 labelled states" in said.out
     assert steps_on_disk(tmp_path) == 9
+
+
+def test_games_of_another_data_set_are_not_replaced_in_the_report(
+    tmp_path: Path,
+    people: Callable[..., list[Episode]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder, report = tmp_path / "x" / "ada", tmp_path / "runs" / "quick" / "person_ada" / "seed_8" / "evaluation.json"
+    Session(folder, Facts("Ada", "sticky", 8))
+    for number, episode in enumerate(people(lag=4)):
+        write_episode(folder, number, episode)
+    write_games(read_demonstrations(folder), report)
+    before = report.read_bytes()
+    with pytest.raises(SystemExit) as stop:
+        main(["record", "--name", "Ada", "--seed", "8", "--out", "y/ada"])
+    assert stop.value.code == 2
+    assert "holds the games of another data set" in capsys.readouterr().err
+    assert report.read_bytes() == before
 
 
 def test_what_was_pressed_before_does_not_end_a_pause(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
