@@ -17,13 +17,8 @@ from agents.files import UserError
 from agents.run import Interrupted
 from harness import commands
 
-FULL_DISK = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EFBIG,
-    errno.EIO,
-    errno.EROFS,
-)  # or one that takes no more for other reasons
+# The disk takes no more: it is full, or for other reasons.
+FULL_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
 NO_SUCH_PATH = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ELOOP)
 COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "compare": commands.compare_command,

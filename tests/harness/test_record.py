@@ -97,7 +97,7 @@ def test_one_session_at_a_time_writes_into_a_data_set(tmp_path: Path) -> None:
 
 def test_who_leaves_at_once_may_choose_another_protocol(tmp_path: Path) -> None:
     Session(tmp_path, ADA).close()
-    Session(tmp_path, Facts("Ada", "sticky" if ADA.protocol == "classic" else "classic", 5)).close()
+    Session(tmp_path, Facts("Ada", "sticky", 5)).close()
 
 
 def test_an_undo_that_leaves_as_many_steps_is_written_too(tmp_path: Path) -> None:
