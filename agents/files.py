@@ -35,10 +35,7 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         UserError: there is a device or a pipe, which would be replaced, or a link to itself.
     """
-    try:
-        path = path.resolve()
-    except RuntimeError as error:
-        raise UserError(f"{path}: a link that leads to itself; pass another path") from error
+    path = _resolved(path)
     if path.exists() and not (path.is_file() or path.is_dir()):
         raise UserError(f"{path}: is no ordinary file; pass another path")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,6 +48,13 @@ def write_atomically(path: Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except RuntimeError as error:
+        raise UserError(f"{path}: a link that leads to itself; pass another path") from error
 
 
 def sweep(folder: Path) -> None:
@@ -66,6 +70,7 @@ def check_writable(path: Path) -> None:
         OSError: it cannot be made.
         UserError: nothing can be written there.
     """
+    path = _resolved(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise UserError(f"{path}: cannot write there; pass another path")
@@ -93,10 +98,7 @@ def new_folder(target: Path) -> Iterator[Path]:
     Raises:
         UserError: `target` exists.
     """
-    try:
-        place = target.resolve()
-    except RuntimeError as error:
-        raise UserError(f"{target}: a link that leads to itself; choose another folder") from error
+    place = _resolved(target)
     if place.exists():
         raise UserError(f"{target}: exists already; choose another folder")
     temporary = place.with_name(f".{place.name}.{os.getpid()}")

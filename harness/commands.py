@@ -88,16 +88,16 @@ def train_command(words: Sequence[str]) -> None:
             raise UserError(
                 f"train {name} {flag} {getattr(a.config, flag[2:])}: these contradict each other; leave one out"
             )
-    if name == "supervised_cloning":
-        if early_flag(flags, "--demonstrated-rounds", ""):
-            raise UserError("--demonstrated-rounds has no meaning in plain cloning: all are; leave it out")
-        a = replace(a, config=replace(a.config, demonstrated_rounds=a.config.rounds))
     config, folder = a.config, a.runs / a.profile / name / f"seed_{a.seed}"
     if isinstance(config, supervised.Config) and config.labels != "demonstrator":
         path = os.path.normpath(config.labels)  # as tab completion leaves it, or not
         config = replace(config, labels=path if path != "demonstrator" else str(Path(path).absolute()))
         folder = a.runs / a.profile / (LABELLED + Path(os.path.realpath(path)).name) / f"seed_{a.seed}"
         check_labels(config, arm.config, folder)
+    elif isinstance(config, supervised.Config) and name == "supervised_cloning":
+        if early_flag(flags, "--demonstrated-rounds", ""):
+            raise UserError("--demonstrated-rounds has no meaning in plain cloning: all are; leave it out")
+        config = replace(config, demonstrated_rounds=config.rounds)
     print(train(Arm(arm.paradigm, config), folder, valid_seed(a.seed), device_named(a.device)))
 
 
