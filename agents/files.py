@@ -167,6 +167,11 @@ def pack(tree: Tree) -> bytes:
     return save(tensors, metadata={"tree": document})
 
 
+def number_like(value: Any) -> bool:
+    """Whether it is a number that arithmetic holds: finite, and not of hundreds of digits."""
+    return isinstance(value, int | float) and -1e300 < value < 1e300
+
+
 def filled(kind: type[Filled], plain: Any) -> Filled:
     """Make a dataclass out of what JSON holds, nested ones, tuples and dicts included.
 
@@ -195,6 +200,8 @@ def _filled(hint: Any, plain: Any, where: str) -> Any:
     if origin is UnionType:  # something, or None
         return None if plain is None else _filled(args[0], plain, where)
     if type(plain) is hint or (hint is float and type(plain) is int):
+        if hint in (int, float) and not number_like(plain):
+            raise ValueError(f"{where} should be a finite number, not {plain!r:.40}")
         return plain
     raise ValueError(f"{where} should be {getattr(hint, '__name__', hint)}, not {plain!r:.40}")
 

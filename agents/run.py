@@ -253,13 +253,16 @@ class Run:
         Raises:
             UserError: it can be read, but is of another version.
         """
-        for path in reversed(self._checkpoints()):
+        kept_paths = self._checkpoints()
+        for path in reversed(kept_paths):
             try:
                 kept = unpack(path)
             except (UserError, KeyError, TypeError, ValueError) as error:
                 if isinstance(error.__cause__, OSError):
                     raise  # the disk's fault: the checkpoint may be whole
-                self.progress.say(f"{path} cannot be read ({error}); falling back to the checkpoint before it")
+                last = "there is no other, so training begins anew"
+                what = last if path == kept_paths[0] else "falling back to the checkpoint before it"
+                self.progress.say(f"{path} cannot be read ({error}); {what}")
                 path.unlink()
                 continue
             with self.resuming():

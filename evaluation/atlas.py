@@ -94,6 +94,13 @@ class Atlas:
     moments: tuple[Moment, ...]
     why: str
 
+    def __post_init__(self) -> None:
+        named = [point[4] for point in self.points] + [moment.cell for moment in self.moments]
+        if not named or not all(0 <= cell < len(self.cells) for cell in named):
+            raise ValueError("an atlas needs states, each in one of its cells")
+        if not all(-1 <= cell.leads_to < len(self.cells) for cell in self.cells):
+            raise ValueError("a cell leads to one that is not there")
+
     @property
     def by_visits(self) -> list[int]:
         """Numbers of the cells, the most visited first."""

@@ -66,8 +66,10 @@ class Evaluation:
     wall_seconds: float
 
     def __post_init__(self) -> None:
-        if self.protocol not in PROTOCOLS or not self.games:
-            raise ValueError(f"unknown protocol {self.protocol!r} or no games")
+        if self.protocol not in PROTOCOLS or not self.games or self.steps < 1:
+            raise ValueError(f"unknown protocol {self.protocol!r}, no games or no steps")
+        if abs(self.summary.mean - float(np.mean(self.scores))) > 0.01:
+            raise ValueError(f"the mean of these games is {np.mean(self.scores):.2f}, not {self.summary.mean:.2f}")
 
     @property
     def mode(self) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import csv
-import math
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from agents.files import UserError, filled, read_object
+from agents.files import UserError, filled, number_like, read_object
 from agents.run import Ledger
 from evaluation.atlas import Atlas, read_atlas
 from evaluation.probed import Probe, read_probe
@@ -132,8 +131,8 @@ class RunResult:
 
 def run_folders(folder: Path, name: str) -> list[Path]:
     """Return the run folders `<folder>/<name>/seed_<n>`, and not what somebody moved aside; `name` may be a pattern."""
-    found = [path for path in folder.glob(f"{name}/seed_*") if _SEED.fullmatch(path.name)]
-    return sorted(path for path in found if path.is_dir())
+    found = [path for path in folder.glob(f"{name}/seed_*") if _SEED.fullmatch(path.name) and path.is_dir()]
+    return sorted(path for path in found if not path.parent.name.startswith("."))
 
 
 def read_profile(folder: Path) -> list[RunResult]:
@@ -206,8 +205,8 @@ def _read_ledger(path: Path) -> Ledger | None:
     content = read_object(path)
     known = {field.name for field in fields(Ledger)}
     numbers = {key: value for key, value in content.items() if key in known}
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers.values()):
-        raise UserError(f"{path}: a ledger holds numbers only; delete it and train again")
+    if not all(number_like(value) and value >= 0 for value in numbers.values()):
+        raise UserError(f"{path}: a ledger holds numbers from 0 on only; delete it and train again")
     return Ledger(**numbers) if numbers else None
 
 
@@ -219,6 +218,8 @@ def _read_curve(path: Path) -> Curve | None:
         with path.open(newline="") as file:
             rows = [row for row in csv.DictReader(file) if row.get("score")]
         columns = [tuple(float(row[key]) for row in rows) for key in ("frames", "wall_seconds", "score")]
+        if not all(number_like(value) for column in columns for value in column):
+            raise ValueError("a figure in it is not finite")
     except (KeyError, TypeError, ValueError, csv.Error, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not a table of metrics ({error}); delete it and train again") from error
     return Curve(*columns) if rows else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.files import UserError, read_json
+from agents.files import UserError, number_like, read_json
 from envs.breakout import CLASSIC, STICKY
 from evaluation.page import Table
 from evaluation.reading import Standing, points, standings
@@ -23,8 +23,10 @@ def read_study(path: Path) -> tuple[float, float]:
     """
     content = read_json(path)
     try:
-        last = content[-1]
-        return float(last["labels"]), float(last["cpu_seconds"])
+        labels, seconds = content[-1]["labels"], content[-1]["cpu_seconds"]
+        if not (number_like(labels) and number_like(seconds)):
+            raise ValueError("labels and seconds are numbers")
+        return labels, seconds
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a study ({error!r}); delete the run and run `make shallow` again") from error
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from rich.console import Console
 
 from agents.demonstrations import open_dataset, read_demonstrations, write_episode
-from agents.files import UserError, check_writable, new_folder, read_json, write_json
+from agents.files import UserError, check_writable, filled, new_folder, read_json, write_json
 from agents.minari_io import read_minari, write_minari
 from agents.run import require_positive
 from evaluation import clusters
+from evaluation.clusters import Clusters
 from evaluation.evaluate import evaluate
 from evaluation.probe import probe
-from evaluation.probed import write_probe
+from evaluation.probed import Probe, write_probe
 from evaluation.replay import film, take_from
 from evaluation.report import write_report, write_table
 from evaluation.runs import LABELLED
@@ -121,11 +122,17 @@ def evaluate_command(words: Sequence[str]) -> None:
     Console().print(score_table([found]))
 
 
-def check_json(path: Path) -> None:
-    """Refuse a file that is not named like one of figures, such as an agent."""
+def check_json(path: Path, kind: type[Probe | Clusters]) -> None:
+    """Refuse a file that is not named like one of figures, such as an agent, or holds something else than a list."""
     check_writable(path)
     if path.suffix != ".json":
         raise UserError(f"--json {path}: the figures are JSON; give a name that ends in .json")
+    held = read_json(path) if path.exists() else []
+    try:
+        for one in held if isinstance(held, list) else [held]:
+            filled(kind, one)
+    except ValueError as error:
+        raise UserError(f"--json {path}: holds something else, which would be written over; give another") from error
 
 
 def probe_command(words: Sequence[str]) -> None:
@@ -134,7 +141,7 @@ def probe_command(words: Sequence[str]) -> None:
     if not a.agents:
         raise UserError("probe needs at least one agent file")
     if a.json is not None:
-        check_json(a.json)
+        check_json(a.json, Probe)
     elif len({Path(agent).parent.resolve() for agent in a.agents}) < len(a.agents):
         raise UserError("two of these agents share a folder, which holds one probe.json: name a file with --json")
     else:
@@ -156,7 +163,7 @@ def clusters_command(words: Sequence[str]) -> None:
     if not a.agents:
         raise UserError("clusters needs at least one agent file")
     if a.json is not None:
-        check_json(a.json)
+        check_json(a.json, Clusters)
     found = clusters.cluster(a.agents, valid_seed(a.seed), a.games, a.steps, device_named(a.device).type)
     if a.json is not None:
         clusters.write_clusters(a.json, found)

@@ -28,7 +28,7 @@ from evaluation.probe import SEED as PROBE_SEED
 from evaluation.probe import probe
 from evaluation.probed import Probe, page_tables, read_probe, write_probe
 from evaluation.reading import points
-from evaluation.record import Evaluation
+from evaluation.record import Evaluation, read_evaluations
 from evaluation.replay import film, take_from
 from evaluation.report import write_report
 from harness.bench import yardstick
@@ -149,10 +149,11 @@ def film_all(profile: Profile, root: Path, seeds: Sequence[int]) -> None:
 
 
 def draw_atlas(agent: Path) -> Path:
-    """Draw the atlas of a planner's states, with moments of its film if it was judged; return the file's path."""
-    judged = agent.with_name("evaluation.json")
-    record = take_from(judged, str(agent), FILM_PROTOCOL).record if judged.exists() else None
-    return write_atlas(agent, record)
+    """Draw the atlas of a planner's states, with moments of its film if it has been judged; return the file's path."""
+    judged, itself = agent.with_name("evaluation.json"), fingerprint_of(agent)
+    known = read_evaluations(judged) if judged.exists() else []
+    filmed = any((e.key, e.fingerprint) == (f"{FILM_PROTOCOL}-greedy", itself) for e in known)
+    return write_atlas(agent, take_from(judged, str(agent), FILM_PROTOCOL).record if filmed else None)
 
 
 def _newer(made: Path, source: Path) -> bool:

@@ -39,8 +39,9 @@ class Session:
 
     def __init__(self, folder: Path, facts: Facts, speed: float = 1.0) -> None:
         self.folder, self.facts, self.speed, self.paused = folder, facts, speed, False
-        self.number = open_dataset(folder, facts)
+        open_dataset(folder, facts)
         self._lock = locked(folder, "another session")
+        self.number = open_dataset(folder, facts)  # only now: another session may have ended a game meanwhile
         self.scores: list[int] = []
         self._begin()
 

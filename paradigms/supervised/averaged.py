@@ -63,11 +63,13 @@ class AveragedLearner:
     def state(self) -> Tree:
         """Return what `load` needs to go on."""
         kept = {name: getattr(self, name).state_dict() for name in ("modules", "averaged", "optimizer")}
-        return kept | {"generator": self.generator.bit_generator.state, "steps": self.steps}
+        precise = {"bfloat16": self.precision is torch.bfloat16}  # timed once: other arithmetic, other weights
+        return kept | precise | {"generator": self.generator.bit_generator.state, "steps": self.steps}
 
     def load(self, state: Tree) -> None:
         """Go on from `state`."""
         for name in ("modules", "averaged", "optimizer"):
             getattr(self, name).load_state_dict(state[name])
+        self.precision = torch.bfloat16 if state["bfloat16"] else torch.float32
         self.generator.bit_generator.state = state["generator"]
         self.steps = state["steps"]

@@ -163,6 +163,7 @@ class KeypointTraining:
         return {
             "modules": {name: module.state_dict() for name, module in self._modules.items()},
             "optimizer": self.optimizer.state_dict(),
+            "bfloat16": self.precision is torch.bfloat16,  # timed once: other arithmetic, other weights
             "generator": self.generator.bit_generator.state,
             "step": self.step,
             "losses": self.losses,
@@ -173,5 +174,6 @@ class KeypointTraining:
         for name, module in self._modules.items():
             module.load_state_dict(state["modules"][name])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.precision = torch.bfloat16 if state["bfloat16"] else torch.float32
         self.generator.bit_generator.state = state["generator"]
         self.step, self.losses = state["step"], state["losses"]

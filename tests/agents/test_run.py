@@ -57,7 +57,9 @@ def test_trees_come_back_as_they_were(tmp_path: Path) -> None:
     assert torch.equal(again["layout"], tree["layout"])
 
 
-def test_the_newest_checkpoint_comes_back_and_a_broken_one_falls_back(tmp_path: Path) -> None:
+def test_the_newest_checkpoint_comes_back_and_a_broken_one_falls_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with open_run(tmp_path) as run:
         assert run.restore() is None
         for number in (1, 2, 3):
@@ -76,6 +78,12 @@ def test_the_newest_checkpoint_comes_back_and_a_broken_one_falls_back(tmp_path: 
     with (tmp_path / "metrics.csv").open() as file:
         scores = [row["score"] for row in csv.DictReader(file)]
     assert scores == ["1.0", "2.0", "2.5"], "metrics after the checkpoint that was resumed are taken back"
+    checkpoints[0].write_bytes(b"")
+    said: list[str] = []
+    with open_run(tmp_path) as run:
+        monkeypatch.setattr(run.progress, "say", said.append)
+        assert run.restore() is None
+    assert "training begins anew" in said[-1]
 
 
 def test_what_cannot_be_read_at_the_moment_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

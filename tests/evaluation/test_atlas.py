@@ -14,7 +14,9 @@ from agents.planner import PlannerHead
 from agents.rollout import play
 from envs.breakout import CLASSIC, LIVES
 from evaluation import atlas
+from evaluation.evaluate import evaluate
 from evaluation.report import write_report
+from harness.compare import draw_atlas
 
 
 @pytest.fixture
@@ -52,6 +54,14 @@ def test_a_judged_game_is_watched_as_it_was_played(agent: Agent) -> None:
     (record,) = play(lambda games: agent, [8], CLASSIC, max_steps=60)
     assert bytes(atlas.watch(agent, record).actions.astype("uint8")) == record.actions
     assert record.lives_left <= LIVES
+
+
+def test_without_classic_games_of_its_own_an_atlas_has_no_moments(agent: Agent, tmp_path: Path) -> None:
+    path = tmp_path / "agent.safetensors"
+    agent.save(path)
+    for protocol in ("sticky", "classic"):
+        evaluate("random", protocol, 1, json_path=tmp_path / "evaluation.json", workers=1)
+        assert not atlas.read_atlas(draw_atlas(path)).moments
 
 
 def test_only_planners_have_an_atlas() -> None:

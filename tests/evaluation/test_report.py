@@ -209,6 +209,10 @@ def test_hostile_names_stay_text(tmp_path, write_run):
         ("provenance.json", "{"),
         ("metrics.csv", "frames,wall_seconds,score\n1,2,abc\n"),
         ("metrics.csv", "score\n1\n"),
+        ("metrics.csv", "frames,wall_seconds,score\n1,inf,2\n"),
+        ("ledger.json", '{"labels": -1}'),
+        ("ledger.json", '{"labels": NaN}'),
+        ("ledger.json", f'{{"frames": 1{"0" * 400}}}'),
         ("replay.json", "{}"),
     ],
 )
@@ -220,7 +224,28 @@ def test_a_damaged_file_is_named(tmp_path, file, content, write_run):
         write_report(tmp_path)
 
 
-@pytest.mark.parametrize("content", ["[]", "7", '[{"labels": "many"}]'])
+@pytest.mark.parametrize(("name", "value"), [("mean", 863.0), ("median", float("nan")), ("iqm", float("inf"))])
+def test_figures_that_are_not_of_these_games_are_refused(tmp_path, write_run, name, value):
+    path = write_run(tmp_path, "supervised") / "evaluation.json"
+    evaluations = json.loads(path.read_text())
+    evaluations[0]["summary"][name] = value
+    path.write_text(json.dumps(evaluations))
+    with pytest.raises(UserError, match=re.escape(str(path))):
+        write_report(tmp_path)
+
+
+def test_a_name_of_any_letters_stands_in_page_and_table(tmp_path, write_run, recwarn):
+    write_run(tmp_path, "supervised_labels_a|卡|b")
+    write_run(tmp_path, ".moved_aside")
+    page = write_report(tmp_path).read_text()
+    assert "labels of a|卡|b" in page
+    assert "moved_aside" not in page
+    write_table(tmp_path, tmp_path / "table.md")
+    assert r"| Supervised, labels of a\|卡\|b, seed 0 |" in (tmp_path / "table.md").read_text()
+    assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
+@pytest.mark.parametrize("content", ["[]", "7", '[{"labels": "many"}]', '[{"labels": NaN, "cpu_seconds": 1}]'])
 def test_a_damaged_study_is_named(tmp_path, content, write_run):
     study = write_run(tmp_path, "kernel_pixels") / "study.json"
     study.write_text(content)

@@ -116,6 +116,15 @@ def test_a_folder_that_cannot_be_written(refuse: Refuse, tmp_path: Path) -> None
     assert (tmp_path / "file").read_text() == "mine"
 
 
+@pytest.mark.parametrize("command", ["probe", "clusters"])
+def test_no_other_json_is_written_over(refuse: Refuse, tmp_path: Path, command: str) -> None:
+    other = tmp_path / "config.json"
+    for content in ("{}", '[{"agent": "ada"}]', "7"):
+        other.write_text(content)
+        assert str(other) in refuse(command, "random", "--json", str(other))
+        assert other.read_text() == content
+
+
 @pytest.mark.parametrize("out", ["file/evaluation.json", "folder.json"])
 def test_a_result_that_cannot_be_written_is_refused_before_the_games(
     refuse: Refuse, out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

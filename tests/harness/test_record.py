@@ -10,13 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pygame
 import pytest
 
 from agents.demonstrations import Episode, Facts, read_demonstrations, write_episode
-from agents.files import UserError
+from agents.files import UserError, locked
 from envs.breakout import LEFT, NOOP, RIGHT
 from evaluation.record import read_evaluations, read_games
 from evaluation.runs import read_run
@@ -93,6 +94,22 @@ def test_one_session_at_a_time_writes_into_a_data_set(tmp_path: Path) -> None:
         Session(tmp_path, ADA)
     session.close()
     Session(tmp_path, ADA).close()
+
+
+def test_an_episode_that_another_session_has_just_ended_is_not_written_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wait_and_lock(folder: Path, what: str) -> IO[str]:
+        other.close()
+        return locked(folder, what)
+
+    other = Session(tmp_path, ADA)
+    lose_a_life(other)
+    with monkeypatch.context() as patch:
+        patch.setattr("harness.session.locked", wait_and_lock)
+        session = Session(tmp_path, ADA)
+    assert session.number == 1
+    session.close()
 
 
 def test_who_leaves_at_once_may_choose_another_protocol(tmp_path: Path) -> None:

@@ -261,6 +261,15 @@ def test_a_tiny_run_breaks_off_goes_on_and_yields_an_agent(tmp_path: Path, monke
     assert "heldout_loss" in header and "score" in header
 
 
+def test_a_resumed_run_computes_as_it_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = iter((torch.bfloat16, torch.float32))
+    monkeypatch.setattr("paradigms.supervised.averaged.fastest_precision", lambda *_: next(measured))
+    with Run(tmp_path, "supervised", TINY, 0, CPU) as run:
+        began, resumed = Learner(TINY, run), Learner(TINY, run)
+    resumed.load(began.state())
+    assert resumed.precision is torch.bfloat16
+
+
 def test_the_step_size_falls_over_the_last_part() -> None:
     config = Config(learning_rate=2e-3, decay=0.5)
     assert [config.learning_rate_at(done) for done in (0.0, 0.5, 0.75, 1.0)] == [2e-3, 2e-3, 1e-3, 0.0]

@@ -66,7 +66,7 @@ def blocked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("blocked")
 def test_trains_without_ram_and_goes_on_after_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Which precision is faster is measured at the start of each process, and may differ between them.
+    # Which precision is faster is measured anew for each training of eyes, and may differ between two runs.
     monkeypatch.setattr(represent, "fastest_precision", lambda *_: torch.float32)
     whole = run_in(tmp_path / "whole", TINY)
 
