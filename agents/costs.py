@@ -20,17 +20,19 @@ from envs.game_state import PADDLE_LEFT_MOST, PADDLE_RIGHT_MOST
 
 STEPS = 12  # planned; a ball further away counts as that far away
 PROMPTNESS = 0.01  # px of cost for each px and frame that the paddle is away from its aim on the way there
+TEMPERATURE = 0.5  # px: how much worse an action may be and still count as good
 _AIM_STEP = 2  # px between the aims that have a table
 
 Floats = npt.NDArray[np.float64]
+Places = int | npt.NDArray[np.int64]
 
 
-def expected_costs(last: int, state: int, frames: int, aim: float) -> npt.NDArray[np.float16]:
-    """What each action costs, `(3,)` px, by the law of the `sticky` protocol; under `classic` it is a careful plan.
+def expected_costs(last: Places, state: Places, frames: int, aim: float) -> npt.NDArray[np.float16]:
+    """What each action costs, `(..., 3)` px, by the law of the `sticky` protocol; under `classic` it is a careful plan.
 
     Args:
-        last: what the console did last, a place among the learnt actions.
-        state: the paddle's, as its law counts them; see `paddle.Hand`.
+        last: what the console did last, a place among the learnt actions, or `(...)` several.
+        state: the paddle's, as its law counts them (see `paddle.Hand`), or `(...)` as many.
         frames: until the ball lands, at least 1.
         aim: px, where the paddle's left edge should then be; to the nearest even number within its range.
     """

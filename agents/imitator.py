@@ -1,9 +1,11 @@
 """The head of the supervised agent: it classifies actions, and reads from the picture where things are.
 
-It has learnt both from the demonstrator's labels, and plays by one of them:
+It has learnt two things from the demonstrator's labels, and plays by one of them or by both:
 
 - *actions*: the best of NOOP, RIGHT, LEFT, as a classifier sees it;
-- *landing*: a regressor's reading of landing, paddle, T and time, given to the demonstrator's own controller.
+- *landing*: a regressor's reading of landing, paddle, T and time, given to the demonstrator's own controller, which
+  puts the readings of several steps together (`belief.py`);
+- *both*: the mean of what they say, as a product of experts has it (Hinton 2002).
 
 Both know several aims: the paddle's centre under the ball, or a quarter of a paddle beside it, which sends the ball off
 to one side. With one aim alone a deterministic game can repeat itself for ever; so after some steps without a point the
@@ -19,16 +21,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.costs import Floats, expected_costs
+from agents import belief
+from agents.costs import TEMPERATURE
 from agents.demonstrator import AIMS
 from agents.encoder import Encoder, mirror
 from agents.heads import MIRRORED_ORDER, Head, choose, steps_without_a_point
-from agents.paddle import paddle_under
 from agents.policy import State
-from envs.breakout import LEARNT_ACTIONS, STICKY, Actions, Mask
-from envs.game_state import PADDLE_WIDTH
+from envs.breakout import LEARNT_ACTIONS, Actions, Mask, ball_must_be_served
 
-Plays = Literal["actions", "landing"]
+Plays = Literal["actions", "landing", "both"]
 
 READING = ("landing", "paddle", "target", "ball_x", "ball_y", "frames")
 ACROSS = 4  # the first four of them are places across the screen, which a mirror negates
@@ -62,7 +63,7 @@ class ImitatorHead(Head):
 
     Args:
         features_dim: length of the encoder's feature vector.
-        plays: by its `actions` (a classifier) or by the `landing` that it reads (a regressor with a controller).
+        plays: by its `actions` (a classifier), by the `landing` that it reads (a regressor with a controller), or both.
     """
 
     kind = "imitator"
@@ -94,33 +95,28 @@ class ImitatorHead(Head):
     ) -> tuple[Actions, State]:
         logits, reading = self(encoder(observation).features)
         again, seen = self(encoder(mirror(observation)).features)  # averaging over the mirror doubles the score
-        last = np.zeros(len(observation), np.int64) if state is None else state[1]
         dry = steps_without_a_point(observation, state, episode_start)
         aim = aim_after(dry)
-        if self.plays == "actions":
-            scores = (logits + mirrored_logits(again)).float().cpu().numpy()[np.arange(len(aim)), aim] / 2
-        else:
+        classified = (logits + mirrored_logits(again)).float().cpu().numpy()[np.arange(len(aim)), aim] / 2
+        scores, beliefs = classified, tuple[Any, ...]()
+        if self.plays != "actions":
             averaged = (reading + mirrored_reading(seen)).double().cpu().numpy() / 2
-            scores = -controller_costs(averaged, aim, np.where(episode_start, 0, last))
+            beliefs = paddle, fall = believe(averaged, state, episode_start)
+            controlled = -belief.costs(paddle, fall, np.asarray(AIMS)[aim])
+            scores = controlled if self.plays == "landing" else (classified + controlled / TEMPERATURE) / 2
         choice = choose(scores, dry, deterministic, generator)
-        return np.asarray(LEARNT_ACTIONS)[choice], (dry, choice)
+        served = ball_must_be_served(observation.cpu().numpy())
+        return np.asarray(LEARNT_ACTIONS)[choice], (dry, np.where(served, 0, choice), *beliefs)
 
 
-def controller_costs(reading: Floats, aim: Actions, last: Actions) -> Floats:
-    """What the demonstrator's controller makes of readings.
-
-    Args:
-        reading: `(N, 6)`.
-        aim: `(N,)` places in AIMS.
-        last: `(N,)` the actions before, places among the learnt ones.
-
-    Returns:
-        `(N, 3)` px for each action.
-    """
-    left = reading[:, :3] * REACH + MIDDLE - PADDLE_WIDTH / 2  # of landing, paddle, T: as of a paddle's left edge
-    frames = np.maximum(np.rint(reading[:, 5] * FAR).astype(np.int64), 1)
-    aims = left[:, 0] + np.asarray(AIMS)[aim] * PADDLE_WIDTH
-    nearest = paddle_under(STICKY.sticky).law.nearest
-    states = [nearest(round(x), round(target)) for x, target in left[:, 1:]]
-    rows = zip(last.tolist(), states, frames.tolist(), aims.tolist(), strict=True)
-    return np.array([expected_costs(*row) for row in rows], np.float64)
+def believe(reading: belief.Floats, state: State, start: Mask) -> tuple[belief.Beliefs, belief.Floats]:
+    """Go on from `state`, what the last step left, with a reading `(N, 6)`."""
+    beliefs, falls = belief.unknown(len(reading))
+    done = np.zeros(len(reading), np.int64)
+    if state is not None:
+        done = np.where(start, 0, state[1])
+        beliefs = np.where(start[:, None, None], beliefs, state[2])
+        falls = np.where(start[:, None], falls, state[3])
+    reading = np.nan_to_num(reading).clip(-2, 2)  # of whatever network
+    landing, paddle, target = (reading[:, :3] * REACH + MIDDLE).T
+    return belief.of_paddle(beliefs, done, paddle, target), belief.of_fall(falls, landing, reading[:, 5] * FAR)

@@ -24,8 +24,8 @@ class Config:
     labels: str = "demonstrator"
     """Who labels: `demonstrator` (round by round), or the folder of a recorded data set (once, the actions in it)."""
     learner: Literal["classifier", "regressor"] = "classifier"
-    """What is learnt from the labels and played by: classifier (of actions) or regressor (of where the ball lands,
-    for the demonstrator's controller)."""
+    """What is learnt from the labels and played by: classifier (of actions; it learns to read where the ball lands
+    beside that, and plays by both) or regressor (of where the ball lands alone, for the demonstrator's controller)."""
     round_labels: int = 10_000
     """States labelled in each round (states)."""
     label_share: float = 1.0
@@ -77,4 +77,4 @@ class Config:
     @property
     def plays(self) -> Plays:
         """What the agent plays by."""
-        return "actions" if self.learner == "classifier" else "landing"
+        return "both" if self.learner == "classifier" else "landing"

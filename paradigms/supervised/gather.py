@@ -25,6 +25,7 @@ from agents.demonstrator import Demonstrator
 from agents.encoder import Encoder
 from agents.files import UserError
 from agents.imitator import ImitatorHead
+from agents.policy import State
 from agents.rollout import play
 from agents.run import STOPS
 from envs.breakout import BOTH_WALLS, CLASSIC, LEARNT_ACTIONS, STACK, STICKY, Actions, Bytes, Game, Mask, game_seeds
@@ -92,7 +93,7 @@ class Field:
         self.seeds = seeds
         self._games = [self._new(place) for place in range(count)]
         self._demonstrator = Demonstrator(self._games)
-        self._last = np.zeros(count, np.int64)  # what the learner chose in each, a place in LEARNT_ACTIONS
+        self._state: State = None  # the learner's, of each
         self._fresh = np.ones(count, np.bool_)  # nothing was chosen in it yet
         self._generator = np.random.default_rng(seeds.spawn(1)[0])
 
@@ -141,10 +142,11 @@ class Field:
         if agent is None:
             return actions
         observations = np.stack([game.observation for game in self._games])
-        state = np.zeros_like(self._last), self._last  # as if points were just won: it drives by its central aim
-        chosen, after = agent.predict(observations, state, self._fresh)
-        assert after is not None, "an imitator remembers what it chose"
-        self._last, self._fresh = after[1], np.zeros_like(self._fresh)
+        if self._state is not None:
+            dry, *others = self._state
+            self._state = np.zeros_like(dry), *others  # as if points were just won: it drives by its central aim
+        chosen, self._state = agent.predict(observations, self._state, self._fresh)
+        self._fresh = np.zeros_like(self._fresh)
         return np.where(taught, actions, chosen)
 
 

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from agents.costs import TEMPERATURE
 from paradigms.supervised.labelled import NEAR
 
-TEMPERATURE = 0.5  # px: how much worse an action may be and still count as good
 _LEAST_WEIGHT, _PX_PER_WEIGHT = 0.15, 3.0  # a state in which all actions are alike still counts a little
 _MOST_PX = 30.0  # of spread that a weight takes in: hopeless states must not drown the rest
 _AIM_WEIGHTS = (1.0, 0.3, 0.3)  # of demonstrator.AIMS: the sides are aimed at only where nothing is won any more

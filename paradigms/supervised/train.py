@@ -9,7 +9,8 @@ Round by round:
    of where ball and paddle are and where the ball will land, which makes the encoder look at the ball. Every second
    batch is seen in a mirror. While one core fits, another gathers the next round.
 3. *Choose*: the moving averages of the weights (Polyak and Juditsky 1992) after the last few rounds play validation
-   games; the one that played best is the agent. At play it averages its view of the picture and of the mirror image.
+   games; the one that played best is the agent. At play it averages its view of the picture and of the mirror image,
+   and what its classifier says with what the demonstrator's controller makes of its readings (`agents/imitator.py`).
 
 Where the labels are a data set of recorded games instead (`--labels FOLDER`), `cloned.py` tells the story.
 """

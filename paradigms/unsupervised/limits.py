@@ -11,6 +11,8 @@ from envs.breakout import SIDE
 SHORTEST = 32  # steps of a game in a round: what moves is told by comparing pictures up to 8 steps before and after
 STEPS_A_CELL = 6  # explored steps for each cluster, of which only a third follows one and the same last action
 COPIES = 8  # of a round's pictures that are in memory at once: four rounds, and the four side by side
+STEP_BYTES = 100  # of each explored step of all rounds, what was done, came of it and is tracked,
+READING_BYTES = 24  # and each slot's reading, twice as all are joined
 
 
 def check_exploration(games: int, round_steps: int, self_cells: int) -> None:
@@ -31,8 +33,8 @@ def check_exploration(games: int, round_steps: int, self_cells: int) -> None:
         )
 
 
-def check_memory(round_steps: int, available: int | None = None) -> None:
-    """Refuse rounds whose pictures do not fit in memory.
+def check_memory(round_steps: int, rounds: int, slots: int, available: int | None = None) -> None:
+    """Refuse rounds of which what is kept does not fit in memory.
 
     Args:
         available: bytes; what this machine has free by default.
@@ -41,11 +43,11 @@ def check_memory(round_steps: int, available: int | None = None) -> None:
         UserError: names the flag and a number that works.
     """
     free = free_memory() if available is None else available
-    needed = COPIES * round_steps * SIDE**2
-    if needed > free:
+    each = COPIES * SIDE**2 + (rounds + 1) * (STEP_BYTES + slots * READING_BYTES)
+    if each * round_steps > free:
         raise UserError(
-            f"--round-steps {round_steps}: their pictures need {needed / 1e9:.1f} GB of memory and {free / 1e9:.1f} GB "
-            f"are free; give at most {free // (COPIES * SIDE**2)} steps"
+            f"--round-steps {round_steps}: with --rounds {rounds} they need {each * round_steps / 1e9:.1f} GB of "
+            f"memory and {free / 1e9:.1f} GB are free; give at most {free // each} steps, or fewer rounds"
         )
 
 

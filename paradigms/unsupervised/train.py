@@ -334,7 +334,7 @@ def join(parts: list[Transitions]) -> Transitions:
 
 def train(config: Config, run: Run) -> Agent:
     """Play, see, and play on, each time planning on all that was counted, now and then seeing anew; choose."""
-    check_memory(config.round_steps)
+    check_memory(config.round_steps, config.rounds, config.slots)
     learner = Learner(config, run)
     learner.restore()
     while learner.stage < len(learner.stages):

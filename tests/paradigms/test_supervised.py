@@ -121,18 +121,19 @@ def test_gathering_goes_on_until_something_can_be_trained_on() -> None:
 
 def test_a_learner_drives_knowing_what_it_did_before() -> None:
     class Player:
-        told: ClassVar[list[tuple[list[int], list[bool]]]] = []
+        told: ClassVar[list[tuple[list[int] | None, list[int], list[bool]]]] = []
 
         def predict(self, observations: Bytes, state: State, episode_start: Mask) -> tuple[Actions, State]:
-            assert state is not None
-            self.told.append((state[1].tolist(), episode_start.tolist()))
+            dry, last = (np.zeros(len(observations)), None) if state is None else state
+            self.told.append((last if last is None else last.tolist(), dry.tolist(), episode_start.tolist()))
             chosen = np.full(len(observations), 1 + len(self.told) % 2)
-            return np.asarray(LEARNT_ACTIONS)[chosen], (state[0], chosen)
+            return np.asarray(LEARNT_ACTIONS)[chosen], (dry + 1, chosen)
 
     Field(4, np.random.SeedSequence(5)).gather(cast(Agent, Player()), 20)
-    assert Player.told[0] == ([0] * 4, [True] * 4)
-    assert [last for last, _ in Player.told[1:4]] == [[2] * 4, [1] * 4, [2] * 4]
-    assert not any(Player.told[1][1])
+    assert Player.told[0] == (None, [0] * 4, [True] * 4)
+    assert [last for last, *_ in Player.told[1:4]] == [[2] * 4, [1] * 4, [2] * 4]
+    assert all(dry == [0] * 4 for _, dry, _ in Player.told), "it drives by its central aim"
+    assert not any(Player.told[1][2])
 
 
 def test_plain_cloning_is_validated_like_the_others(tmp_path: Path) -> None:

@@ -194,9 +194,11 @@ def test_refuses_what_cannot_work() -> None:
         unsupervised.Config(round_steps=1_000, self_cells=167)
     with pytest.raises(UserError, match="at least 2048 steps or at most 46 games"):
         unsupervised.Config(games=64, round_steps=1_500, self_cells=10)
-    with pytest.raises(UserError, match="at most 1771 steps"):
-        check_memory(24_000, available=100_000_000)
-    check_memory(1_771, available=100_000_000)
+    with pytest.raises(UserError, match="at most 1735 steps"):
+        check_memory(24_000, 5, 4, available=100_000_000)
+    check_memory(1_735, 5, 4, available=100_000_000)
+    with pytest.raises(UserError, match="--rounds 1000000000"):
+        check_memory(6_000, 1_000_000_000, 4)
     assert free_memory() > 1e8
     with pytest.raises(UserError, match="nothing moves"):
         represent.MovingResidual(np.full((40, 2, 84, 84), 7, np.uint8), np.random.default_rng(0))
