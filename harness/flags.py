@@ -29,7 +29,7 @@ class Common:
     """What every stage of a comparison is told."""
 
     profile: str = "quick"
-    """How much of everything: smoke (a few minutes in all), quick (5 to 30 minutes each on 2 cores), standard (about
+    """How much of everything: smoke (5 to 10 minutes in all), quick (5 to 30 minutes each on 2 cores), standard (about
     2 hours each on 2 cores) or full (a GPU, or a night)."""
     device: str = "auto"
     """Where networks compute: auto (cuda if there is one), cpu or cuda."""
