@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from agents.paddle import Paddle, paddle_under
-from envs.breakout import FRAME_SKIP, LEARNT_ACTIONS, STICKY
+from envs.breakout import FRAME_SKIP, STICKY
 from envs.game_state import PADDLE_LEFT_MOST, PADDLE_RIGHT_MOST
 
 STEPS = 12  # planned; a ball further away counts as that far away
@@ -27,7 +27,7 @@ Floats = npt.NDArray[np.float64]
 Places = int | npt.NDArray[np.int64]
 
 
-def expected_costs(last: Places, state: Places, frames: int, aim: float) -> npt.NDArray[np.float16]:
+def expected_costs(last: Places, state: Places, frames: int, aim: float) -> Floats:
     """What each action costs, `(..., 3)` px, by the law of the `sticky` protocol; under `classic` it is a careful plan.
 
     Args:
@@ -38,24 +38,45 @@ def expected_costs(last: Places, state: Places, frames: int, aim: float) -> npt.
     """
     reachable = min(max(aim, PADDLE_LEFT_MOST), PADDLE_RIGHT_MOST)
     before, within = divmod(frames - 1, FRAME_SKIP)
-    table = _table(_AIM_STEP * round(reachable / _AIM_STEP), within)
-    return np.asarray(table[min(before, STEPS), last, state])
+    return _way_to(_AIM_STEP * round(reachable / _AIM_STEP), within).costs(before, last, state)
 
 
-@cache  # 276 of 0.6 MB each
-def _table(aim: int, within: int) -> npt.NDArray[np.float16]:
-    """Costs `(STEPS + 1, 3, S, 3)`: by whole steps before the one in whose frame number `within` the ball lands."""
+@cache  # 276 of 0.2 MB each
+def _way_to(aim: int, within: int) -> Way:
     paddle = paddle_under(STICKY.sticky)
-    away = np.abs(paddle.law.x - aim).astype(np.float64)[paddle.path]  # (C, 4, S)
-    landing = away[:, within] + PROMPTNESS * away[:, :within].sum(axis=1)  # (C, S); what comes later counts nothing
-    tables = [_by_action(paddle, landing)]
-    for _ in range(STEPS):
-        value = tables[-1].min(axis=2)  # (3, S)
-        tables.append(_by_action(paddle, PROMPTNESS * away.sum(axis=1) + value.take(paddle.ends)))
-    return np.stack(tables).astype(np.float16)
+    away = np.abs(paddle.law.x - aim).astype(np.float64)
+    return Way(paddle, away, PROMPTNESS * away, within)
 
 
-def _by_action(paddle: Paddle, courses: Floats) -> Floats:
-    """Average the costs `(C, S)` of courses over what the console may do: `(3, S, 3)` by last action and action."""
-    costs = paddle.chance.reshape(-1, len(courses)) @ courses  # (9, S)
-    return costs.reshape(len(LEARNT_ACTIONS), len(LEARNT_ACTIONS), -1).transpose(0, 2, 1)
+class Way:
+    """The steps up to a landing, and what each action costs in them if the best ones follow.
+
+    Args:
+        paddle: its law, and what the console may repeat.
+        landing: `(S,)` px, what a state costs in the frame in which the ball lands.
+        underway: `(S,)` px, what it costs in each frame before.
+        within: 0 to 3, the landing's frame within its step; what comes later counts nothing.
+    """
+
+    def __init__(self, paddle: Paddle, landing: Floats, underway: Floats, within: int) -> None:
+        self._paddle, self._landing, self._underway, self._within = paddle, landing, underway, within
+        everywhere, values = np.arange(len(landing)), list[Floats]()
+        for before in range(STEPS):
+            self._values = np.array(values, np.float16)  # (before, 3, S), by what the console did last
+            courses = self._courses(before, everywhere)
+            by_action = paddle.chance.reshape(-1, len(courses)) @ courses  # (9, S)
+            values.append(by_action.reshape(*paddle.chance.shape[:2], -1).min(axis=1))
+        self._values = np.array(values, np.float16)
+
+    def costs(self, before: int, last: Places, state: Places) -> Floats:
+        """What each action costs, `(..., 3)` px, so many whole steps before the landing's own; else as above."""
+        courses = self._courses(min(before, STEPS), state)
+        return np.asarray((self._paddle.chance[last] * np.moveaxis(courses, 0, -1)[..., None, :]).sum(axis=-1))
+
+    def _courses(self, before: int, state: Places) -> Floats:
+        """What each course of the console costs from these states, `(C, ...)` px."""
+        path = self._paddle.path[:, :, state]  # (C, 4, ...)
+        if before == 0:
+            way = self._underway[path[:, : self._within]].sum(axis=1)
+            return np.asarray(way + self._landing[path[:, self._within]])
+        return np.asarray(self._underway[path].sum(axis=1) + self._values[before - 1].take(self._paddle.ends[:, state]))

@@ -5,12 +5,14 @@ It has learnt two things from the demonstrator's labels, and plays by one of the
 - *actions*: the best of NOOP, RIGHT, LEFT, as a classifier sees it;
 - *landing*: a regressor's reading of landing, paddle, T and time, given to the demonstrator's own controller, which
   puts the readings of several steps together (`belief.py`);
-- *both*: the mean of what they say, as a product of experts has it (Hinton 2002).
+- *both*: the mean of what they say, as a product of experts has it (Hinton 2002); the classifier, whose labels are
+  those of a console that repeats actions, counts as much as it is believed to play on one.
 
 Both know several aims: the paddle's centre under the ball, or a quarter of a paddle beside it, which sends the ball off
 to one side. With one aim alone a deterministic game can repeat itself for ever; so after some steps without a point the
-aim goes left and right in an order that never repeats (Thue-Morse), until the score moves again; and later still the
-choice itself is blurred, as every head's is (`heads.blurred`).
+aim goes left and right in an order that never repeats (Thue-Morse), until the score moves again. Later still the choice
+itself is blurred, as every head's is (`heads.blurred`), and where the console repeats nothing the paddle goes to a wall
+and back while the ball is far: only there do the few places change in which it can rest.
 """
 
 from __future__ import annotations
@@ -25,9 +27,9 @@ from agents import belief
 from agents.costs import TEMPERATURE
 from agents.demonstrator import AIMS
 from agents.encoder import Encoder, mirror
-from agents.heads import MIRRORED_ORDER, Head, choose, steps_without_a_point
+from agents.heads import CIRCLING, MIRRORED_ORDER, Head, choose, steps_without_a_point
 from agents.policy import State
-from envs.breakout import LEARNT_ACTIONS, Actions, Mask, ball_must_be_served
+from envs.breakout import LEARNT_ACTIONS, LEFT, RIGHT, Actions, Mask, ball_must_be_served
 
 Plays = Literal["actions", "landing", "both"]
 
@@ -39,6 +41,10 @@ FAR = 60.0  # frames: all later landings are alike
 MIRRORED_AIMS = (0, 2, 1)  # in a mirror left is right: the place in AIMS of each aim's image
 PATIENCE = 80  # steps without a point before the aim changes; a ball is back within about 40
 AIM_STEPS = 40  # steps that an aim is kept for
+SIDES = (0, -1, 1)  # of the ball, on which each of AIMS has the paddle's centre
+FAR_ENOUGH = 48.0  # frames before a landing in which the paddle gets from a wall to any place
+WALL_STEPS = 100  # steps after which it is the other wall's turn
+WALLS = np.array([LEARNT_ACTIONS.index(RIGHT), LEARNT_ACTIONS.index(LEFT)])
 
 
 def mirrored_logits(logits: Tensor) -> Tensor:
@@ -98,13 +104,16 @@ class ImitatorHead(Head):
         dry = steps_without_a_point(observation, state, episode_start)
         aim = aim_after(dry)
         classified = (logits + mirrored_logits(again)).float().cpu().numpy()[np.arange(len(aim)), aim] / 2
-        scores, beliefs = classified, tuple[Any, ...]()
+        scores, beliefs, to_a_wall = classified, tuple[Any, ...](), np.zeros(len(dry), np.bool_)
         if self.plays != "actions":
             averaged = (reading + mirrored_reading(seen)).double().cpu().numpy() / 2
             beliefs = paddle, fall = believe(averaged, state, episode_start)
-            controlled = -belief.costs(paddle, fall, np.asarray(AIMS)[aim])
-            scores = controlled if self.plays == "landing" else (classified + controlled / TEMPERATURE) / 2
+            repeats = belief.repeats(paddle)[:, None]
+            controlled = -belief.costs(paddle, fall, np.asarray(SIDES)[aim]) / TEMPERATURE
+            scores = controlled if self.plays == "landing" else (repeats * classified + controlled) / 2
+            to_a_wall = (repeats[:, 0] < 0.5) & (dry >= CIRCLING) & (fall[:, 2] > FAR_ENOUGH)
         choice = choose(scores, dry, deterministic, generator)
+        choice = np.where(to_a_wall, WALLS[dry // WALL_STEPS % 2], choice)
         served = ball_must_be_served(observation.cpu().numpy())
         return np.asarray(LEARNT_ACTIONS)[choice], (dry, np.where(served, 0, choice), *beliefs)
 
@@ -115,7 +124,7 @@ def believe(reading: belief.Floats, state: State, start: Mask) -> tuple[belief.B
     done = np.zeros(len(reading), np.int64)
     if state is not None:
         done = np.where(start, 0, state[1])
-        beliefs = np.where(start[:, None, None], beliefs, state[2])
+        beliefs = np.where(start[:, None, None, None], beliefs, state[2])
         falls = np.where(start[:, None], falls, state[3])
     reading = np.nan_to_num(reading).clip(-2, 2)  # of whatever network
     landing, paddle, target = (reading[:, :3] * REACH + MIDDLE).T
