@@ -12,12 +12,13 @@ from agents import belief
 from agents.agent import Agent
 from agents.demonstrator import Demonstrator
 from agents.encoder import Encoder, mirror
-from agents.heads import MIRRORED_ORDER
+from agents.heads import CIRCLING, MIRRORED_ORDER
 from agents.imitator import (
     AIM_STEPS,
     MIDDLE,
     PATIENCE,
     REACH,
+    WALL_STEPS,
     ImitatorHead,
     Plays,
     aim_after,
@@ -25,7 +26,7 @@ from agents.imitator import (
     mirrored_logits,
     mirrored_reading,
 )
-from envs.breakout import CLASSIC, FIRE, LEARNT_ACTIONS, Game
+from envs.breakout import CLASSIC, FIRE, LEARNT_ACTIONS, LEFT, RIGHT, Game
 from paradigms.supervised.gather import Field
 from paradigms.supervised.labelled import reading_targets
 
@@ -96,6 +97,28 @@ def test_with_a_perfect_reading_the_controller_does_what_the_demonstrator_does()
         state = (last, last, *beliefs)
     assert len(same) > 200
     assert np.mean(same) > 0.95, "to half a pixel: it takes no reading for perfect, nor the centre for all that counts"
+
+
+def test_where_nothing_is_won_for_long_and_nothing_repeated_it_goes_to_a_wall_and_back() -> None:
+    player = agent("landing")
+    assert isinstance(player.head, ImitatorHead)
+    with torch.no_grad():
+        player.head.reading.weight.zero_()
+        player.head.reading.bias.zero_()  # ball, paddle and T in the middle
+    games = 2 * WALL_STEPS
+    pictures = np.random.default_rng(0).integers(256, size=(1, 4, 84, 84), dtype=np.uint8)
+    pictures[:, 3, :20] = pictures[:, 2, :20]  # the score stands, and something flies
+    beliefs, falls = belief.unknown(games)
+    dry, start = CIRCLING + np.arange(games), np.zeros(games, np.bool_)
+    for frames, repeats, goes in ((1.0, 0, True), (0.5, 0, False), (1.0, 1, False)):
+        with torch.no_grad():
+            player.head.reading.bias[5] = frames
+        believed = beliefs.copy()
+        believed[:, 1 - repeats] *= 1e3
+        state = (dry, np.zeros(games, np.int64), believed, falls)
+        actions, _ = player.predict(np.repeat(pictures, games, axis=0), state, start)
+        assert (set(actions) == {LEFT, RIGHT}) == goes
+        assert not goes or (np.diff(actions) != 0).sum() <= 2, "each wall for a while"
 
 
 def test_the_mirror_holds_but_for_the_dead_zone_behind_the_right_wall() -> None:
