@@ -24,10 +24,11 @@ TEMPERATURE = 0.5  # px: how much worse an action may be and still count as good
 _AIM_STEP = 2  # px between the aims that have a table
 
 Floats = npt.NDArray[np.float64]
+Tables = npt.NDArray[np.float16]
 Places = int | npt.NDArray[np.int64]
 
 
-def expected_costs(last: Places, state: Places, frames: int, aim: float) -> Floats:
+def expected_costs(last: Places, state: Places, frames: int, aim: float) -> Tables:
     """What each action costs, `(..., 3)` px, by the law of the `sticky` protocol; under `classic` it is a careful plan.
 
     Args:
@@ -38,35 +39,44 @@ def expected_costs(last: Places, state: Places, frames: int, aim: float) -> Floa
     """
     reachable = min(max(aim, PADDLE_LEFT_MOST), PADDLE_RIGHT_MOST)
     before, within = divmod(frames - 1, FRAME_SKIP)
-    return _way_to(_AIM_STEP * round(reachable / _AIM_STEP), within).costs(before, last, state)
+    return np.asarray(_table(_AIM_STEP * round(reachable / _AIM_STEP), within)[min(before, STEPS), last, state])
 
 
-@cache  # 276 of 0.2 MB each
-def _way_to(aim: int, within: int) -> Way:
+@cache  # 276 of 0.6 MB each: labels are asked for so often that these pay
+def _table(aim: int, within: int) -> Tables:
     paddle = paddle_under(STICKY.sticky)
     away = np.abs(paddle.law.x - aim).astype(np.float64)
-    return Way(paddle, away, PROMPTNESS * away, within)
+    return tables(paddle, away, PROMPTNESS * away, within)
 
 
-class Way:
-    """The steps up to a landing, and what each action costs in them if the best ones follow.
+def tables(paddle: Paddle, landing: Floats, underway: Floats, within: int) -> Tables:
+    """What each action costs with the best ones after it, from what the paddle's states cost.
 
     Args:
         paddle: its law, and what the console may repeat.
         landing: `(S,)` px, what a state costs in the frame in which the ball lands.
         underway: `(S,)` px, what it costs in each frame before.
         within: 0 to 3, the landing's frame within its step; what comes later counts nothing.
+
+    Returns:
+        `(STEPS + 1, 3, S, 3)`, by whole steps before the landing's own, by what the console did last, by state and by
+        action.
     """
+    way = underway[paddle.path]  # (C, 4, S)
+    courses, found = landing[paddle.path[:, within]] + way[:, :within].sum(axis=1), list[Floats]()  # (C, S)
+    for _ in range(STEPS + 1):
+        costs = (paddle.chance.reshape(-1, len(courses)) @ courses).reshape(*paddle.chance.shape[:2], -1)
+        found.append(costs.transpose(0, 2, 1))
+        courses = way.sum(axis=1) + costs.min(axis=1).take(paddle.ends)
+    return np.stack(found).astype(np.float16)
+
+
+class Way:
+    """The same, of a third the size: a table of what states cost; what actions cost is worked out where it is asked."""
 
     def __init__(self, paddle: Paddle, landing: Floats, underway: Floats, within: int) -> None:
         self._paddle, self._landing, self._underway, self._within = paddle, landing, underway, within
-        everywhere, values = np.arange(len(landing)), list[Floats]()
-        for before in range(STEPS):
-            self._values = np.array(values, np.float16)  # (before, 3, S), by what the console did last
-            courses = self._courses(before, everywhere)
-            by_action = paddle.chance.reshape(-1, len(courses)) @ courses  # (9, S)
-            values.append(by_action.reshape(*paddle.chance.shape[:2], -1).min(axis=1))
-        self._values = np.array(values, np.float16)
+        self._values = tables(paddle, landing, underway, within).min(axis=3)  # (STEPS + 1, 3, S)
 
     def costs(self, before: int, last: Places, state: Places) -> Floats:
         """What each action costs, `(..., 3)` px, so many whole steps before the landing's own; else as above."""

