@@ -64,10 +64,11 @@ def tables(paddle: Paddle, landing: Floats, underway: Floats, within: int) -> Ta
     """
     way = underway[paddle.path]  # (C, 4, S)
     courses, found = landing[paddle.path[:, within]] + way[:, :within].sum(axis=1), list[Floats]()  # (C, S)
+    whole = way.sum(axis=1)
     for _ in range(STEPS + 1):
         costs = (paddle.chance.reshape(-1, len(courses)) @ courses).reshape(*paddle.chance.shape[:2], -1)
         found.append(costs.transpose(0, 2, 1))
-        courses = way.sum(axis=1) + costs.min(axis=1).take(paddle.ends)
+        courses = whole + costs.min(axis=1).take(paddle.ends)
     return np.stack(found).astype(np.float16)
 
 
