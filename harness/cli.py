@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 
@@ -45,6 +46,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
     command, *rest = list(sys.argv[1:] if words is None else words) or ["--help"]
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # `kill` is Ctrl-C by other means
+    _nothing_is_said_to_closed_streams()
     try:
         if command in ("--help", "-h"):
             print("usage: breakout COMMAND [--help] [flags]\n")
@@ -76,6 +78,13 @@ def main(words: Sequence[str] | None = None) -> None:
         _leave(130, "stopped; everything is kept, and the same command goes on from here")
     except KeyboardInterrupt:
         _leave(130, "stopped")
+
+
+def _nothing_is_said_to_closed_streams() -> None:
+    """Open the null device where the shell closed standard output or error (`>&-`): Python has None there."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115  # it stays open as long as the process
 
 
 def _leave(code: int, message: str) -> None:

@@ -188,6 +188,15 @@ def test_a_reader_that_has_had_enough_is_no_mistake() -> None:
         assert process.stderr.read() == ""
 
 
+@pytest.mark.parametrize(
+    ("closing", "words", "code"), [(">&-", "--help", 0), (">&-", "evaluate --help", 0), ("2>&-", "nope", 2)]
+)
+def test_closed_streams_are_no_mistake(closing: str, words: str, code: int) -> None:
+    program = f"from harness.cli import main; main({words.split()})"
+    done = subprocess.run(["sh", "-c", f'"$0" -c "$1" {closing}', sys.executable, program], capture_output=True)
+    assert (done.returncode, done.stdout + done.stderr) == (code, b"")
+
+
 def test_a_file_where_a_folder_should_be(refuse: Refuse, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("harness.commands.evaluate", lambda *words: write_json(words[-1], []))
     (tmp_path / "file").write_text("mine")
