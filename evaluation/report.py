@@ -6,6 +6,7 @@ missing is named on the page.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -129,9 +130,13 @@ def _provenance(runs: Sequence[RunResult]) -> list[tuple[str, list[tuple[str, st
 def _missing(runs: Sequence[RunResult]) -> list[str]:
     present = {run.name for run in runs}
     lines = [f"{label}: no run in this folder" for name, label in {**ARMS, **CONTROLS}.items() if name not in present]
+    lacking = Counter(file for run in runs for file in run.missing)
+    nowhere = [file for file, n in lacking.items() if n > 1 and not any((run.folder / file).exists() for run in runs)]
+    if nowhere:  # as in results/, which keeps numbers only
+        lines.append(f"All runs: {listed(nowhere)}")
     gaps: dict[tuple[str, str], list[str]] = {}
     for run in runs:
-        gap = list(run.missing)
+        gap = [file for file in run.missing if file not in nowhere]
         absent = [protocol.name for protocol in PROTOCOLS if run.judged(protocol.name) is None]
         if absent and "evaluation.json" not in gap and not run.person and run.name != STOCK:
             gap.append(f"{listed(absent)} games")

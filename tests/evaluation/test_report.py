@@ -125,11 +125,16 @@ def test_a_missing_arm_is_named(tmp_path, write_run):
     html = write_report(tmp_path).read_text()
     assert "Unsupervised: no run in this folder" in html
     assert "Demonstrator (reads RAM): no run in this folder" in html
-    assert "Supervised, seed 0: replay.mp4" in html
+    assert "All runs: replay.mp4" in html
+    assert "Supervised, seed 0: replay.mp4" not in html
     text = words(tmp_path)
     assert "Unsupervised is missing from this comparison" in text
     assert "Fewer than three training seeds" in text
     assert "interval lies above the other." in text
+    (tmp_path / "random" / "seed_0" / "replay.mp4").write_bytes(b"")
+    html = write_report(tmp_path).read_text()
+    assert "All runs" not in html
+    assert "Supervised, seed 0: replay.mp4" in html
 
 
 def test_of_games_that_repeat_the_range_is_told_and_no_interval(tmp_path, write_run):
