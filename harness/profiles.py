@@ -73,7 +73,9 @@ SMOKE = Profile(
 )
 QUICK = Profile(supervised.Config(), unsupervised.Config(), reinforcement.Config())
 STANDARD = Profile(
-    supervised.Config(rounds=60, samples=330_000, decay=0.4, validated_rounds=8, validation_games=24),
+    supervised.Config(
+        rounds=60, samples=330_000, decay=0.4, validated_rounds=8, validation_games=24, validation_steps=8_000
+    ),
     unsupervised.Config(
         rounds=20,
         keypoint_steps=2_000,
@@ -85,7 +87,7 @@ STANDARD = Profile(
     reinforcement.Config(steps=8_000_000, games=32, minibatch=512, gamma=0.99, validations=12, validation_games=24),
 )
 FULL = Profile(
-    supervised.Config(encoder="nature", rounds=40, samples=1_000_000, validation_games=24),
+    supervised.Config(encoder="nature", rounds=40, samples=1_000_000, validation_games=24, validation_steps=8_000),
     unsupervised.Config(
         encoder="nature",
         rounds=40,

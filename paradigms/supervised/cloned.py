@@ -34,7 +34,6 @@ from agents.run import Run
 from envs.breakout import FRAME_SKIP, LEARNT_ACTIONS, SIDE, STACK, STICKY, Actions, game_seeds
 from paradigms.supervised.averaged import AveragedLearner
 from paradigms.supervised.config import Config
-from paradigms.validation import LONGEST
 
 HELD_OUT_SHARE = 5  # of so many steps or games one is held out
 LEAST_OUT, MOST_OUT = 0.1, 0.4  # of all labels, where whole games are
@@ -216,7 +215,7 @@ class _Cloning:
         """Keep the averaged weights if they play best so far."""
         agent = self.cloner.agent()
         seeds = game_seeds(self.run.stream("validation"), self.config.validation_games)
-        games = play(lambda _: agent, seeds, STICKY, max_steps=LONGEST)
+        games = play(lambda _: agent, seeds, STICKY, max_steps=self.config.validation_steps)
         steps = sum(game.steps for game in games)
         self.run.ledger.agent_steps += steps
         self.run.ledger.frames += FRAME_SKIP * steps

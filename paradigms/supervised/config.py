@@ -9,6 +9,7 @@ from agents.encoder import Width
 from agents.files import UserError
 from agents.imitator import Plays
 from agents.run import require_positive
+from paradigms.validation import LONGEST
 
 
 @dataclass(frozen=True)
@@ -44,17 +45,19 @@ class Config:
     """How much of the moving average of the weights stays at each gradient step (0 to 1)."""
     near_share: float = 0.7
     """Share of each batch whose ball lands within 28 frames (0 to 1)."""
-    reading_weight: float = 10.0
+    reading_weight: float = 30.0
     """Weight of the regression beside the classification; a regressor has nothing else."""
     validated_rounds: int = 4
     """Of the agents after each of the last so many rounds, the best is chosen (rounds)."""
     validation_games: int = 16
     """Sticky games that each of these agents plays for that (games)."""
+    validation_steps: int = LONGEST
+    """After how many steps such a game is broken off (agent steps)."""
 
     def __post_init__(self) -> None:
         require_positive(
             self, "rounds", "demonstrated_rounds", "round_labels", "label_share", "games", "samples", "batch",
-            "learning_rate", "reading_weight", "validated_rounds", "validation_games",
+            "learning_rate", "reading_weight", "validated_rounds", "validation_games", "validation_steps",
         )  # fmt: skip
         for name in ("average", "decay", "near_share"):
             if not 0 <= getattr(self, name) < 1:

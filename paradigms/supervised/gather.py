@@ -31,7 +31,6 @@ from agents.run import STOPS
 from envs.breakout import BOTH_WALLS, CLASSIC, LEARNT_ACTIONS, STACK, STICKY, Actions, Bytes, Game, Mask, game_seeds
 from paradigms.supervised.config import Config
 from paradigms.supervised.labelled import Labelled, reading_targets
-from paradigms.validation import LONGEST
 
 Weights = dict[str, dict[str, npt.NDArray[np.generic]]]  # of "encoder" and "head"
 
@@ -190,7 +189,7 @@ def carry_out(order: Order, field: Field | None, config: Config) -> Harvest:
         states, steps, scores = field.gather(None if order.demonstrated else agent, order.labels)
     validation = []
     if agent is not None and order.validation_seeds:
-        validation = play(lambda games: agent, order.validation_seeds, STICKY, max_steps=LONGEST)
+        validation = play(lambda games: agent, order.validation_seeds, STICKY, max_steps=config.validation_steps)
     validation_steps = sum(game.steps for game in validation)
     return Harvest(states, steps + validation_steps, validation_steps, [game.score for game in validation], scores)
 
