@@ -17,6 +17,7 @@ from envs.breakout import FRAME_SKIP, LEARNT_ACTIONS, MAX_FRAMES, Actions, Mask,
 MIRRORED_ORDER = (0, 2, 1)  # in a mirror RIGHT is LEFT: the place in LEARNT_ACTIONS of each action's image
 CIRCLING = 300  # steps without a point, after which a greedy agent may be going round in circles
 BLUR = 0.3  # temperature of its choice from then on, in logits
+STUCK = 1000  # steps without a point, after which that was not enough, and the blur grows
 
 Scores = npt.NDArray[np.floating[Any]]
 
@@ -77,10 +78,18 @@ def blurred(scores: Scores, dry: Actions, temperature: float | Scores) -> Scores
     return scores + np.where(dry[:, None] < CIRCLING, 0.0, temperature * _LOTS[dry % len(_LOTS)])
 
 
+def growing(temperature: float, dry: Actions) -> Scores:
+    """Return the temperature for each game, `(N, 1)`: one more of it for every 300 steps past 1,000 without a point.
+
+    Where only what looks wrong leads out of a loop, it is taken sooner or later; by then a life is worth the risk.
+    """
+    return np.asarray(temperature * (1 + np.maximum(dry - STUCK, 0)[:, None] / CIRCLING))
+
+
 def choose(scores: Scores, dry: Actions, deterministic: bool, generator: np.random.Generator) -> Actions:
     """Return places in LEARNT_ACTIONS `(N,)`: of the best logits, or drawn from their softmax."""
     # The arg-max of scores with Gumbel noise is a draw from their softmax.
-    noisy = blurred(scores, dry, BLUR) if deterministic else scores + generator.gumbel(size=scores.shape)
+    noisy = blurred(scores, dry, growing(BLUR, dry)) if deterministic else scores + generator.gumbel(size=scores.shape)
     return np.asarray(noisy.argmax(axis=1))
 
 

@@ -11,8 +11,8 @@ It has learnt two things from the demonstrator's labels, and plays by one of the
 Both know several aims: the paddle's centre under the ball, or a quarter of a paddle beside it, which sends the ball off
 to one side. With one aim alone a deterministic game can repeat itself for ever; so after some steps without a point the
 aim goes left and right in an order that never repeats (Thue-Morse), until the score moves again. Later still the choice
-itself is blurred, as every head's is (`heads.blurred`), and where the console repeats nothing the paddle goes to a wall
-and back while the ball is far: only there do the few places change in which it can rest.
+itself is blurred, more and more, as every head's is (`heads.blurred`), and where the console repeats nothing the paddle
+goes to a wall and back while the ball is far: only there do the few places change in which it can rest.
 """
 
 from __future__ import annotations

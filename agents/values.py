@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from agents.encoder import Encoder
-from agents.heads import Head, blurred, of_actions, steps_without_a_point
+from agents.heads import Head, blurred, growing, of_actions, steps_without_a_point
 from agents.policy import State
 from envs.breakout import LEARNT_ACTIONS, Actions, Mask
 
@@ -55,7 +55,7 @@ class ValueHead(Head):
         values = of_actions(self, encoder, observation, self.mirrored).float().cpu().numpy()
         dry = steps_without_a_point(observation, state, episode_start)
         if deterministic:
-            best = blurred(values, dry, BLUR).argmax(axis=1)  # (N,)
+            best = blurred(values, dry, growing(BLUR, dry)).argmax(axis=1)  # (N,)
         else:
             anything = generator.integers(len(LEARNT_ACTIONS), size=len(values))
             best = np.where(generator.random(len(values)) < self.epsilon, anything, values.argmax(axis=1))

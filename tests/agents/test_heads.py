@@ -6,7 +6,7 @@ import torch
 
 from agents.agent import Agent
 from agents.encoder import Encoder
-from agents.heads import CIRCLING, ActionHead, blurred, choose
+from agents.heads import CIRCLING, STUCK, ActionHead, blurred, choose, growing
 from agents.values import ValueHead
 from envs.breakout import FRAME_SKIP, MAX_FRAMES
 
@@ -39,6 +39,24 @@ def test_a_greedy_agent_leaves_its_circle_and_is_greedy_again_after_a_point(head
     assert dry.tolist() == [0, 2 * CIRCLING]
     _, (dry,) = agent.predict(pictures(), (dry,), np.array([False, True]))
     assert dry.tolist() == [1, 0], "a new game begins anew"
+
+
+@pytest.mark.parametrize("head", [ActionHead(256), ValueHead(256)])
+def test_who_cannot_leave_a_circle_at_last_takes_what_looks_bad(head: ActionHead | ValueHead) -> None:
+    torch.nn.init.zeros_(head.linear.weight)
+    with torch.no_grad():
+        head.linear.bias.copy_(torch.tensor([0.0, 0.0, -3.0]))
+    agent, start = Agent(Encoder(), head, "supervised"), np.zeros(2, np.bool_)
+
+    def taken(since: int) -> set[int]:
+        return {int(agent.predict(pictures(), (np.full(2, since + n),), start)[0][0]) for n in range(CIRCLING)}
+
+    assert taken(STUCK - CIRCLING) == {0, 2}
+    assert taken(20 * STUCK) == {0, 2, 3}
+
+
+def test_the_blur_grows_from_its_first_thousand_steps_on() -> None:
+    assert growing(0.5, np.array([0, 1_000, 1_300, 1_900])).tolist() == [[0.5], [0.5], [1.0], [2.0]]
 
 
 def test_a_blurred_choice_is_a_draw_from_the_softmax() -> None:
