@@ -5,6 +5,7 @@ SEEDS   ?= 0
 DEVICE  ?= auto
 RUNS    ?= runs
 NAME    ?= $(USER)
+$(foreach name,PROFILE RUNS,$(if $(strip $($(name))),,$(error $(name) is empty; give it a value or leave it out)))
 VENV    := .venv
 BREAKOUT := $(VENV)/bin/breakout
 FLAGS   = --profile '$(PROFILE)' --device '$(DEVICE)' --runs '$(RUNS)'

@@ -182,6 +182,9 @@ class Reporting:
 
 def parse(kind: type[Parsed], command: str, words: Sequence[str], default: Parsed | None = None) -> Parsed:
     """Parse flags by a dataclass; what tyro has to complain of becomes one line."""
+    for before, word in pairwise([command, *words]):
+        if word == "" or re.fullmatch("--[a-z-]+=", word):  # as a path it would be the working folder
+            raise UserError(f"{command}: the value after {word or before} is empty; give one or leave it out")
     complaint = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaint):

@@ -25,6 +25,7 @@ from harness.compare import probe_tables, score_table
 from harness.profiles import PARADIGMS, PROFILES
 
 Refuse = Callable[..., str]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -92,6 +93,8 @@ def refuse(capsys: pytest.CaptureFixture[str]) -> Refuse:
         (["curve", "--seeds"], "--seeds"),
         (["curve", "--counts"], "--counts"),
         (["record", "--name", "ada", "--profile", "huge"], "huge"),
+        (["train", "supervised", "--runs", ""], "after --runs is empty"),
+        (["compare", "--runs="], "after --runs= is empty"),
     ],
     ids=" ".join,
 )
@@ -102,6 +105,12 @@ def test_mistakes_are_named(refuse: Refuse, words: list[str], named: str, monkey
     assert named in said
     assert "---" not in said, "no rules that frame a box"
     assert not list(tmp_path.iterdir()), "what cannot begin leaves nothing behind"
+
+
+@pytest.mark.parametrize("name", ["PROFILE", "RUNS"])
+def test_make_takes_no_empty_folder(name: str) -> None:
+    done = subprocess.run(["make", "clean", f"{name}="], cwd=ROOT, input="n", capture_output=True, text=True)
+    assert (done.returncode, f"{name} is empty" in done.stderr, done.stdout) == (2, True, "")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
@@ -236,7 +245,7 @@ def test_scores_are_shown_of_an_agent_that_lies_anywhere(
 
 @pytest.mark.parametrize("agent", ["supervised.safetensors", "[/b] far/" * 9 + "supervised.safetensors"])
 def test_numbers_stand_whole_where_a_terminal_is_narrow(agent: str) -> None:
-    (sticky, *_) = read_evaluations(Path(__file__).parents[2] / "results" / "agents" / "supervised.json")
+    (sticky, *_) = read_evaluations(ROOT / "results" / "agents" / "supervised.json")
     console = Console(width=80, file=StringIO())
     console.print(score_table([replace(sticky, agent=agent)]))
     said = console.file.getvalue()
@@ -248,7 +257,7 @@ def test_numbers_stand_whole_where_a_terminal_is_narrow(agent: str) -> None:
 
 
 def test_probes_stand_whole_where_a_terminal_is_narrow() -> None:
-    found = read_probe(Path(__file__).parents[2] / "results" / "quick" / "unsupervised" / "seed_0" / "probe.json")
+    found = read_probe(ROOT / "results" / "quick" / "unsupervised" / "seed_0" / "probe.json")
     console = Console(width=80, file=StringIO())
     for shown in probe_tables([replace(found, agent="runs/quick/unsupervised_components/seed_0/agent.safetensors")]):
         console.print(shown)
