@@ -1,5 +1,6 @@
 """Games are stopped only where nothing is left to win."""
 
+from itertools import cycle
 from types import SimpleNamespace
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 
 from agents.demonstrator import AIMS, Demonstrator
 from agents.rollout import play
-from envs.breakout import CLASSIC, LEARNT_ACTIONS, NOOP, Game
-from evaluation.decided import FRAME_COUNTER, Referee
+from envs.breakout import CLASSIC, FIRE, LEARNT_ACTIONS, NOOP, Game
+from envs.game_state import GameState
+from evaluation.decided import FRAME_COUNTER, Referee, asleep
 
 PATIENCE = 500  # steps
 
@@ -22,7 +24,9 @@ class Still:
 
 def steps_until_stopped(score=0, period=7, loops=True, memory=None, most=2 * PATIENCE):
     """Let a made-up game go round every `period` steps, while its frame counter runs on."""
-    game = SimpleNamespace(score=score, over=False, truncated=False, ram=np.zeros(128, np.uint8), observation=None)
+    game = SimpleNamespace(
+        score=score, over=False, truncated=False, frames=0, ram=np.zeros(128, np.uint8), observation=None
+    )
     referee = Referee(Still(), [game], loops, PATIENCE)
     for step in range(most):
         game.observation = np.full((4, 84, 84), step % period, np.uint8)
@@ -68,13 +72,24 @@ class Centred:
         return np.array(LEARNT_ACTIONS)[costs.argmin(axis=1)], state
 
 
-def test_in_the_real_game_a_stopped_loop_wins_nothing_more():
+def test_in_the_real_game_a_stopped_loop_wins_nothing_more_until_the_console_sleeps():
     (record,) = play(lambda games: Referee(Centred(games), games, True, PATIENCE), [11], CLASSIC, max_steps=6000)
     assert record.truncated
     assert record.steps < 6000
     actions = record.actions
     period = next(p for p in range(1, 200) if actions[-300:] == actions[-300 - p : -p])
     game = Game(11, CLASSIC)
-    for action in actions + actions[-period:] * (1000 // period):
+    for action in actions:
         game.step(action)
+    around = cycle(actions[-period:])
+    while not asleep(game):
+        game.step(next(around))
+    assert 65_000 < game.frames < 65_536  # the no-ops at the start are not among them
+    for _ in range(100):
+        game.step(FIRE)
+        assert asleep(game)
+        assert not GameState.from_ram(game.ram).ball_in_play
     assert (game.score, game.lives, game.over) == (record.score, record.lives_left, False)
+    Referee(Still(), [game], loops=False).predict(game.observation[None])
+    assert game.over
+    assert game.truncated
