@@ -30,9 +30,11 @@ class Recording:
         self._steps: list[tuple[int, float, bool, float]] = []  # action, points, life lost, speed
 
     def step(self, action: int, speed: float = 1.0, on_frame: Callable[[], None] | None = None) -> bool:
-        """Take one step and keep it; see `Game.step`. Tell whether it cost a life."""
+        """Take one step and keep it; see `Game.step`. Tell whether it cost a life. A console asleep ends the game."""
         lives = self.game.lives
         points = self.game.step(action, on_frame)
+        if self.game.asleep:
+            self.game.over = self.game.truncated = True
         lost = self.game.lives < lives
         self._pictures.append(self.game.observation[-1])
         self._steps.append((self.game.action, points, lost, speed))

@@ -29,6 +29,8 @@ from ale_py import ALEInterface, LoggerMode, roms
 from ale_py.vector_env import AtariVectorEnv
 from gymnasium.vector import AutoresetMode
 
+from envs.game_state import FRAME_COUNTER
+
 NOOP, FIRE, RIGHT, LEFT = range(4)  # ALE's minimal action set, in ALE's order
 ALL_ACTIONS = (NOOP, FIRE, RIGHT, LEFT)
 LEARNT_ACTIONS = (NOOP, RIGHT, LEFT)  # FIRE is pressed for every agent alike, so nobody need learn it
@@ -180,6 +182,15 @@ class Game:
     def ram(self) -> Bytes:
         """`(128,)` uint8. For the demonstrator and for probes, never for a learner."""
         return self.ale.getRAM()
+
+    @property
+    def asleep(self) -> bool:
+        """The console sleeps, for good, as it does once its 16 bits of frames are used up, after 18 minutes of play.
+
+        The picture is another, there is no ball, and FIRE serves none: no point will be won or life lost any more.
+        """
+        low, high = self.ram[FRAME_COUNTER]
+        return 256 * int(high) + int(low) < self.frames  # the counter has begun anew
 
     @property
     def screen(self) -> Bytes:

@@ -1,8 +1,7 @@
 """Games that hold no further point are not played to the end of time.
 
 The game never ends by itself while the ball is kept in play, and that costs hours in three cases: both walls are gone,
-so that there is nothing left to hit; the console sleeps, as it does once its 16 bits of frames are used up (after 18
-minutes of play: another picture, no ball, and FIRE serves none); or a greedy agent goes round in circles (this
+so that there is nothing left to hit; the console sleeps (`Game.asleep`); or a greedy agent goes round in circles (this
 project's own leave them, as `agents.heads.blurred` says; others do not). Where nothing is left to chance, a game that
 is in a state in which it has been before must repeat itself, because its policy does: only the frame counter tells the
 rounds apart. Such games are stopped and count as truncated; their scores are those they would have at the frame cap.
@@ -14,15 +13,9 @@ import numpy as np
 
 from agents.policy import Policy, State
 from envs.breakout import BOTH_WALLS, Actions, Bytes, Game, Mask
+from envs.game_state import FRAME_COUNTER
 
-FRAME_COUNTER = [90, 91]  # RAM bytes, low and high; counts from the console's start, so from before the first step
 REPEATED_STEPS = 1_500  # steps in a row (20 bounces or more) that were all seen before, until a game is called a loop
-
-
-def asleep(game: Game) -> bool:
-    """Tell whether the console sleeps, for good: its frame counter has begun anew, behind the game's own."""
-    low, high = game.ram[FRAME_COUNTER]
-    return bool(256 * int(high) + int(low) < game.frames)
 
 
 class Referee:
@@ -51,7 +44,7 @@ class Referee:
         """See `agents.policy.Policy.predict`."""
         for place, game in enumerate(self._games):
             if not game.over and (
-                game.score >= BOTH_WALLS or asleep(game) or (self._loops and self._circling(place, game, state))
+                game.score >= BOTH_WALLS or game.asleep or (self._loops and self._circling(place, game, state))
             ):
                 game.over = game.truncated = True
         return self._policy.predict(observation, state, episode_start, deterministic)

@@ -274,6 +274,16 @@ def test_ctrl_c_during_undo_keeps_the_game_as_it_was(monkeypatch: pytest.MonkeyP
     assert len(recording.episode().actions) == steps
 
 
+def test_a_console_that_sleeps_ends_the_game(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Game, "asleep", property(lambda game: game.steps >= 20))
+    recording = Recording(24, CLASSIC)
+    while not recording.game.over:
+        recording.step(RIGHT)
+    assert recording.game.truncated
+    assert len(recording) == 20
+    assert recording.episode().over, "a whole game, whose score counts"
+
+
 def test_undo_takes_back_the_end_of_a_game() -> None:
     recording = Recording(24, CLASSIC)
     while not recording.game.over:

@@ -9,8 +9,8 @@ import pytest
 from agents.demonstrator import AIMS, Demonstrator
 from agents.rollout import play
 from envs.breakout import CLASSIC, FIRE, LEARNT_ACTIONS, NOOP, Game
-from envs.game_state import GameState
-from evaluation.decided import FRAME_COUNTER, Referee, asleep
+from envs.game_state import FRAME_COUNTER, GameState
+from evaluation.decided import Referee
 
 PATIENCE = 500  # steps
 
@@ -25,7 +25,7 @@ class Still:
 def steps_until_stopped(score=0, period=7, loops=True, memory=None, most=2 * PATIENCE):
     """Let a made-up game go round every `period` steps, while its frame counter runs on."""
     game = SimpleNamespace(
-        score=score, over=False, truncated=False, frames=0, ram=np.zeros(128, np.uint8), observation=None
+        score=score, over=False, truncated=False, asleep=False, ram=np.zeros(128, np.uint8), observation=None
     )
     referee = Referee(Still(), [game], loops, PATIENCE)
     for step in range(most):
@@ -82,12 +82,12 @@ def test_in_the_real_game_a_stopped_loop_wins_nothing_more_until_the_console_sle
     for action in actions:
         game.step(action)
     around = cycle(actions[-period:])
-    while not asleep(game):
+    while not game.asleep:
         game.step(next(around))
     assert 65_000 < game.frames < 65_536  # the no-ops at the start are not among them
     for _ in range(100):
         game.step(FIRE)
-        assert asleep(game)
+        assert game.asleep
         assert not GameState.from_ram(game.ram).ball_in_play
     assert (game.score, game.lives, game.over) == (record.score, record.lives_left, False)
     Referee(Still(), [game], loops=False).predict(game.observation[None])
