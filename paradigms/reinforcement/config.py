@@ -1,4 +1,4 @@
-"""Every number of reinforcement learning."""
+"""Every number of reinforcement learning; the defaults are the quick profile."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Algorithm = Literal["ppo", "pqn"]
 
 @dataclass(frozen=True)
 class Config:
-    """What reinforcement learning can be told. The defaults are the quick profile."""
+    """Settings of the reinforcement arm."""
 
     algorithm: Algorithm = "pqn"
     """pqn (values of actions) or ppo (policy and value; its own defaults are those of `by_ppo`)."""

@@ -1,4 +1,4 @@
-"""How much of everything the supervised arm takes, in each profile."""
+"""Every number of supervised learning; the defaults are the quick profile."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from paradigms.validation import LONGEST
 
 @dataclass(frozen=True)
 class Config:
-    """Defaults: the quick profile."""
+    """Settings of the supervised arm."""
 
     encoder: Width = "small"
     """Width of the shared encoder."""

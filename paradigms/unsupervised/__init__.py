@@ -1,5 +1,6 @@
-"""Learning without labels: find what moves, who one is, what follows what, and what brings points; then plan on it."""
+"""Learning without labels; `train.py` tells the story."""
 
-from paradigms.unsupervised.train import Config, train
+from paradigms.unsupervised.config import Config
+from paradigms.unsupervised.train import train
 
 __all__ = ["Config", "train"]
