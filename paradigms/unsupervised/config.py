@@ -7,7 +7,7 @@ from typing import Literal
 
 from agents.encoder import Width
 from agents.files import UserError
-from agents.planner import NEIGHBOURS
+from agents.plans import NEIGHBOURS
 from agents.run import require_positive
 from paradigms.unsupervised.limits import check_exploration
 

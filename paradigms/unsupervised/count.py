@@ -10,16 +10,8 @@ from scipy.spatial import cKDTree
 from sklearn.cluster import KMeans, MiniBatchKMeans
 
 from agents.files import UserError
-from agents.planner import (
-    AIMS,
-    CELL_SCALE,
-    KINDS,
-    OFFSETS,
-    Eyes,
-    PlannerHead,
-    memory_features,
-    nearest_cells,
-)
+from agents.planner import Eyes, PlannerHead
+from agents.plans import AIMS, CELL_SCALE, KINDS, OFFSETS, memory_features, nearest_cells
 from agents.tracker import CODES, LAST, SELF_DX, SELF_X, Floats, track_all
 from paradigms.unsupervised.explore import Experience
 from paradigms.unsupervised.insight import Landings, Roles, Rows, find_landings, next_true

@@ -9,7 +9,7 @@ flows from a reward: points and lives are counted.
    holes: to slots that never met one, a hole looks like a ball, and a ball before it like nothing.
 3. In hindsight it finds which slot is itself, which decides about its lives, and its line (`insight`).
 4. It clusters its states and counts what followed (`count`); the counts are a head that plays by planning
-   (`agents.planner`).
+   (`agents.planner`, `agents.plans`).
 5. It plays with that head, now and then at random, adds what it saw to its experience, and counts again. Every second
    planned round is played with sticky actions: a planner that counted only games that always obey loses its way in
    others. Of one run's rounds (quick profile, 24 sticky games), 2 and 4 alone, the sticky ones, made a planner of 237

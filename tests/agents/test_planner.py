@@ -11,7 +11,8 @@ from agents import tracker
 from agents.agent import Agent, load_agent
 from agents.encoder import Encoder
 from agents.keypoints import KeypointHead
-from agents.planner import AIMS, ELSEWHERE, KINDS, OFFSETS, TIMES, PlannerHead, aim_after
+from agents.planner import PlannerHead
+from agents.plans import AIMS, ELSEWHERE, KINDS, OFFSETS, TIMES, aim_after
 from envs.breakout import LEARNT_ACTIONS
 from paradigms.unsupervised.count import build, count_cells, kinds_of_fall
 from paradigms.unsupervised.explore import Experience
