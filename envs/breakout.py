@@ -40,6 +40,7 @@ FRAME_SKIP = 4  # emulator frames per agent step
 STACK = 4  # pictures per observation, oldest first
 SIDE = 84  # pixels
 MAX_FRAMES = 108_000  # emulator frames: 30 minutes of play
+AWAKE_FRAMES = 65_536 - 30  # emulator frames of play; then the console sleeps. It has counted those of the start, too
 LIVES = 5
 OBSERVATION_SHAPE = (STACK, SIDE, SIDE)
 FIRST_WALL, BOTH_WALLS = 432, 864  # points; the second is the most that the game holds
@@ -185,7 +186,7 @@ class Game:
 
     @property
     def asleep(self) -> bool:
-        """The console sleeps, for good, as it does once its 16 bits of frames are used up, after 18 minutes of play.
+        """The console sleeps, for good, as it does once its 16 bits of frames are used up, after `AWAKE_FRAMES` or so.
 
         The picture is another, there is no ball, and FIRE serves none: no point will be won or life lost any more.
         """

@@ -15,13 +15,13 @@ from envs.breakout import (
     FRAME_SKIP,
     LEFT,
     LIVES,
-    MAX_FRAMES,
     NOOP,
     PROTOCOLS,
     RIGHT,
     Bytes,
     Game,
 )
+from evaluation.record import looped
 
 Colour = tuple[int, int, int]
 INK, QUIET, ACCENT, GROUND = (236, 239, 244), (150, 160, 175), (255, 196, 87), (22, 26, 34)
@@ -99,7 +99,7 @@ def _ending(record: GameRecord) -> str:
         return "game over"
     if record.score >= BOTH_WALLS:
         return "all done"
-    return "time is up" if record.steps * FRAME_SKIP >= MAX_FRAMES else "endless loop"
+    return "endless loop" if looped(record) else "time is up"
 
 
 def new_canvas(panel: Panel, count: int, columns: int) -> Bytes:

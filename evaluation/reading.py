@@ -13,7 +13,7 @@ from itertools import groupby
 
 from agents.run import Ledger
 from envs.breakout import CLASSIC, STICKY
-from evaluation.record import Evaluation
+from evaluation.record import Evaluation, looped
 from evaluation.runs import ARMS, SHALLOW, RunResult
 from evaluation.statistics import HUMAN_SCORE
 
@@ -257,7 +257,7 @@ def _distinct(standing: Standing) -> str:
 
 def _loops(standing: Standing) -> tuple[int, int]:
     games = [game for e in standing.evaluations for game in e.games]
-    return sum(game.looped for game in games), len(games)
+    return sum(looped(game) for game in games), len(games)
 
 
 def _sentence(text: str) -> str:

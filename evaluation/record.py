@@ -16,7 +16,7 @@ import numpy as np
 
 from agents.files import UserError, filled, read_json, write_atomically, write_json
 from agents.rollout import GameRecord
-from envs.breakout import BOTH_WALLS, FRAME_SKIP, LEFT, LIVES, MAX_FRAMES, PROTOCOLS, STICKY
+from envs.breakout import AWAKE_FRAMES, BOTH_WALLS, FRAME_SKIP, LEFT, LIVES, PROTOCOLS, STICKY
 from evaluation.statistics import Summary, count_distinct, summarise
 
 
@@ -34,10 +34,10 @@ class JudgedGame:
         if not (0 <= self.score <= BOTH_WALLS and self.steps > 0 and 0 <= self.lives_left <= LIVES):
             raise ValueError(f"not a game of Breakout: {self}")
 
-    @property
-    def looped(self) -> bool:
-        """It was stopped because it repeated itself; see `evaluation.decided`."""
-        return self.truncated and self.score < BOTH_WALLS and self.steps * FRAME_SKIP < MAX_FRAMES
+
+def looped(game: JudgedGame | GameRecord) -> bool:
+    """Tell whether it was stopped because it repeated itself, and not because its time was up; see `decided`."""
+    return game.truncated and game.score < BOTH_WALLS and game.steps * FRAME_SKIP < AWAKE_FRAMES
 
 
 @dataclass(frozen=True)

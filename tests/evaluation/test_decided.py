@@ -1,5 +1,6 @@
 """Games are stopped only where nothing is left to win."""
 
+from dataclasses import replace
 from itertools import cycle
 from types import SimpleNamespace
 
@@ -8,9 +9,10 @@ import pytest
 
 from agents.demonstrator import AIMS, Demonstrator
 from agents.rollout import play
-from envs.breakout import CLASSIC, FIRE, LEARNT_ACTIONS, NOOP, Game
+from envs.breakout import AWAKE_FRAMES, CLASSIC, FIRE, FRAME_SKIP, LEARNT_ACTIONS, NOOP, Game
 from envs.game_state import FRAME_COUNTER, GameState
 from evaluation.decided import Referee
+from evaluation.record import looped
 
 PATIENCE = 500  # steps
 
@@ -84,7 +86,7 @@ def test_in_the_real_game_a_stopped_loop_wins_nothing_more_until_the_console_sle
     around = cycle(actions[-period:])
     while not game.asleep:
         game.step(next(around))
-    assert 65_000 < game.frames < 65_536  # the no-ops at the start are not among them
+    assert AWAKE_FRAMES <= game.frames < AWAKE_FRAMES + 30 + FRAME_SKIP
     for _ in range(100):
         game.step(FIRE)
         assert game.asleep
@@ -93,3 +95,5 @@ def test_in_the_real_game_a_stopped_loop_wins_nothing_more_until_the_console_sle
     Referee(Still(), [game], loops=False).predict(game.observation[None])
     assert game.over
     assert game.truncated
+    assert looped(record)
+    assert not looped(replace(record, steps=game.steps)), "its time was up"
