@@ -17,10 +17,7 @@ PADDLE_TOP = 189  # px from the top of the screen
 PADDLE_LEFT_MOST, PADDLE_RIGHT_MOST = 8, 144  # px, left edge; at 144 half of the paddle is inside the wall
 PADDLE_WIDTH = 16  # px, until the ball has touched the ceiling
 BALL_WIDTH, BALL_HEIGHT = 2, 4  # px
-FRAME_COUNTER = [
-    90,
-    91,
-]  # addresses, low byte first; counts from the console's start, so from before a game's first step
+FRAME_COUNTER = [90, 91]  # addresses, low byte first; it counts from before a game's first step
 
 # Bytes 0-35 are six groups of six: within a group one byte a row, the bottom row first. Each entry gives a
 # group's first column and, column by column, its lowest bit of the two that make a brick.
